@@ -1,0 +1,54 @@
+import { type AddressPool, bitmapBytes, MAX_SLOTS } from "../ipam/pool.ts";
+import { instantiatePool } from "./module.ts";
+
+/** Throws RangeError unless `value` is a whole number in `least` … `most`; WASM would truncate it silently. */
+function requireInteger(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new RangeError(`${name} must be an integer in ${least} … ${most}, got ${value}`);
+  }
+}
+
+/**
+ * An empty pool of `capacity` slots (1 … MAX_SLOTS) kept in its own WASM memory.
+ *
+ * Every argument is checked here, before the call, because the WASM side checks none. Throws RangeError for
+ * a capacity, slot or cursor (−1 … capacity−1) out of range, a fraction or NaN.
+ */
+export function createWasmPool(capacity: number): AddressPool {
+  requireInteger("capacity", capacity, 1, MAX_SLOTS);
+  const wasm = instantiatePool();
+  wasm.init(capacity);
+  const last = capacity - 1;
+  // Safe to keep: the memory has a fixed size, so its buffer is never replaced by a grow.
+  const bitmap = new Uint8Array(wasm.memory.buffer, wasm.bitmapPtr(), bitmapBytes(capacity));
+
+  return {
+    capacity,
+    claim(slot) {
+      requireInteger("slot", slot, 0, last);
+      return wasm.claim(slot) === 1;
+    },
+    release(slot) {
+      requireInteger("slot", slot, 0, last);
+      return wasm.release(slot) === 1;
+    },
+    has(slot) {
+      requireInteger("slot", slot, 0, last);
+      return wasm.has(slot) === 1;
+    },
+    nextFree(cursor) {
+      requireInteger("cursor", cursor, -1, last);
+      const slot = wasm.nextFree(cursor);
+      return slot < 0 ? null : slot;
+    },
+    count: () => wasm.count(),
+    bytes: () => bitmap.slice(),
+    load(bytes) {
+      if (bytes.length !== bitmap.length) {
+        throw new RangeError(`bitmap must be ${bitmap.length} bytes, got ${bytes.length}`);
+      }
+      bitmap.set(bytes);
+      wasm.trim();
+    },
+  };
+}

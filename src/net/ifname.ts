@@ -1,0 +1,32 @@
+import { hashHex } from "./hash.ts";
+
+/** What every host-side veth of ours begins with: the mark of ownership (DESIGN: "Ownership"). */
+export const HOST_VETH_PREFIX = "mcni";
+
+/** Linux IFNAMSIZ is 16 bytes with the closing zero. */
+const MAX_BYTES = 15;
+
+/**
+ * Why a text can't be an interface name, in the words of the CNI library, or null when it can
+ * (`dev_valid_name` in net/core/dev.c: not empty, < 16 bytes, not `.` or `..`, no `/`, `:`, white space).
+ */
+export function interfaceNameFault(name: string): string | null {
+  if (name === "") return "interface name is empty";
+  if (new TextEncoder().encode(name).length > MAX_BYTES) return "interface name is too long";
+  if (name === "." || name === "..") return "interface name is . or ..";
+  if (/[/:\s]/u.test(name)) return "interface name contains / or : or whitespace characters";
+  return null;
+}
+
+/**
+ * Whether a name can also stand in an `ip -batch` line: printable ASCII that neither quotes, escapes nor starts a
+ * comment (`#` cuts the line silently), and does not look like an option.
+ */
+export function isBatchSafe(word: string): boolean {
+  return /^[A-Za-z0-9_.+@,=/:][A-Za-z0-9_.+@,=/:-]*$/.test(word);
+}
+
+/** The host-side veth of an attachment: prefix + 44 bits of hash, found again by DEL without any record. */
+export function hostVethName(network: string, containerId: string, ifname: string): string {
+  return HOST_VETH_PREFIX + hashHex(`${network}\n${containerId}\n${ifname}`).slice(0, 11);
+}

@@ -1,0 +1,80 @@
+import type { Address, Family } from "../net/address.ts";
+import type { Prefix } from "../net/prefix.ts";
+
+/** Where a step happens: the namespace we were started in, or the one at this path. */
+export type NetnsPath = string;
+export const HOST = "";
+
+/** Route protocol number that marks a route as ours (DESIGN §5 "Ownership"). */
+export const ROUTE_PROTOCOL = 157;
+
+/** One end of a veth pair, or a bridge, as it is born. `mtu` in bytes. */
+export type NewLink =
+  | { readonly kind: "bridge"; readonly name: string; readonly mac?: string; readonly mtu?: number }
+  | {
+      readonly kind: "veth";
+      readonly name: string;
+      readonly mac?: string;
+      readonly mtu?: number;
+      /** The other end; born in `netns` (a path; HOST: the same namespace), so it never needs to move. */
+      readonly peer: {
+        readonly name: string;
+        readonly mac?: string;
+        readonly mtu?: number;
+        readonly netns: NetnsPath;
+      };
+    };
+
+/** What `ip link set` can change on an existing link. */
+export interface LinkSettings {
+  readonly up?: boolean;
+  readonly master?: string;
+  readonly mtu?: number;
+  readonly mac?: string;
+  readonly promisc?: boolean;
+  /** "none": no link-local IPv6 address is made (a bridge port needs none). */
+  readonly addrgenmode?: "none";
+  /** Bridge port flags; the link must have its master already. */
+  readonly port?: { readonly hairpin?: boolean; readonly isolated?: boolean };
+}
+
+/** A route; `via` absent: on-link. `metric` as in `ip route`. */
+export interface RouteSpec {
+  readonly dst: Prefix;
+  readonly via?: Address;
+  readonly dev: string;
+  readonly protocol?: number;
+  readonly metric?: number;
+  readonly mtu?: number;
+  readonly advmss?: number;
+  readonly table?: number;
+  readonly scope?: "global" | "link" | "host";
+  /** The gateway need not be in a connected prefix. */
+  readonly onlink?: boolean;
+}
+
+/** What a step does; typed, never an argv string. */
+export type Operation =
+  | { readonly op: "link.add"; readonly link: NewLink }
+  | { readonly op: "link.set"; readonly name: string; readonly set: LinkSettings }
+  | { readonly op: "link.del"; readonly name: string }
+  | { readonly op: "addr.replace"; readonly dev: string; readonly prefix: Prefix; readonly nodad: boolean }
+  | { readonly op: "addr.del"; readonly dev: string; readonly prefix: Prefix }
+  | { readonly op: "route.add" | "route.replace" | "route.del"; readonly route: RouteSpec }
+  | { readonly op: "neigh.del"; readonly dev: string; readonly address: Address }
+  /** Adds or deletes a named namespace (`ip netns`), only used by the lab. */
+  | { readonly op: "netns.add" | "netns.del"; readonly name: string }
+  /** `key` is the path below /proc/sys with `/`; `optional`: a missing file is no error (IPv6 off). */
+  | { readonly op: "sysctl.set"; readonly key: string; readonly value: string; readonly optional: boolean }
+  /** One `iptables-restore --noflush -w`; `lines` is its input, tables with their COMMIT. */
+  | { readonly op: "rules.restore"; readonly family: Family; readonly lines: readonly string[] };
+
+/** One typed operation with its namespace, the reason a reader sees, and how it is taken back. */
+export type Step = Operation & {
+  readonly netns: NetnsPath;
+  readonly why: string;
+  readonly undo?: Operation;
+};
+
+/** Ordered changes; an empty plan means that nothing has to change. */
+export type Plan = readonly Step[];

@@ -1,0 +1,53 @@
+import type { Host } from "../host/machine.ts";
+import type { Address } from "../net/address.ts";
+import type { Prefix } from "../net/prefix.ts";
+import type { Plan } from "../plan/step.ts";
+import {
+  type Bridge,
+  gatewayPrefixes,
+  parseRaDefaultLinks,
+  planBridge,
+  planForwarding,
+} from "../topology/bridge.ts";
+
+/** The bridge as an ADD wants it; `gateways` empty when the bridge is no gateway. */
+export interface BridgeWish {
+  readonly name: string;
+  readonly mtu: number;
+  readonly promisc: boolean;
+  readonly forceAddress: boolean;
+  readonly gateways: readonly { readonly prefix: Prefix; readonly gateway: Address }[];
+  readonly stateDir: string;
+}
+
+const LOCK_TIMEOUT_MS = 30_000;
+
+/** What would have to change for bridge and forwarding to be as wished; empty on every ADD but the first. */
+export function planWish(wish: BridgeWish, host: Host): Plan {
+  const gateways = wish.gateways.map(({ prefix, gateway }) => ({ gateway, length: prefix.length }));
+  const bridge: Bridge = { ...wish, addresses: gatewayPrefixes(gateways) };
+  const link = host.link(wish.name);
+  const families = new Set(bridge.addresses.map(({ address }) => address.family));
+  return [
+    ...planBridge(bridge, link, link === null ? [] : host.addresses(link.index)),
+    ...planForwarding(families, {
+      v4: families.has(4) ? host.readFile("/proc/sys/net/ipv4/ip_forward") : null,
+      v6: families.has(6) ? host.readFile("/proc/sys/net/ipv6/conf/all/forwarding") : null,
+      raDefaultLinks: families.has(6) ? parseRaDefaultLinks(host.readFile("/proc/net/ipv6_route") ?? "") : [],
+    }),
+  ];
+}
+
+/**
+ * Makes the bridge as wished and returns its MAC. When nothing has to change (the usual case) no lock is taken and
+ * nothing is spawned; else one process at a time looks again and does it, so that 40 first pods make one bridge.
+ */
+export function ensureBridge(wish: BridgeWish, host: Host): string {
+  if (planWish(wish, host).length > 0) {
+    host.withLock(`${wish.stateDir}/bridge.lock`, LOCK_TIMEOUT_MS, () => {
+      const plan = planWish(wish, host);
+      if (plan.length > 0) host.execute(plan);
+    });
+  }
+  return host.link(wish.name)?.mac ?? "";
+}

@@ -1,0 +1,55 @@
+import { SUPPORTED_VERSIONS } from "../cni/version.ts";
+import type { Host } from "../host/machine.ts";
+import { planDryRun, runPlan } from "./plan.ts";
+
+const USAGE = `minicni: a Kubernetes pod network in one binary
+
+A container runtime calls it with CNI_COMMAND in the environment and the network configuration on stdin.
+CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
+
+  minicni lab demo                    a cluster of virtual nodes on this machine: up, test, down
+  minicni lab up|test|down            the same, step by step (see: minicni lab --help)
+  minicni plan attach --config F --netns PATH [--ifname eth0] [--container-id ID]
+                                      print the commands an ADD would run; change nothing
+  CNI_COMMAND=ADD minicni --dry-run   the same from a runtime's environment and stdin
+  minicni --version
+`;
+
+/** Commands for people, loaded off the CNI path. Returns the exit code: 0 fine, 1 failed, 2 misused. */
+export async function runCli(args: string[], host: Host, print: (text: string) => void): Promise<number> {
+  const [command, ...rest] = args;
+  switch (command) {
+    case "lab":
+    case "lab-probe": {
+      const { runLab } = await import("./lab/index.ts");
+      return runLab(args, host, selfArgv());
+    }
+    case "plan":
+      return runPlan(rest, host, print);
+    case "--dry-run":
+      return planDryRun(process.env, host, print);
+    case "--version":
+    case "version":
+      print("minicni 0.1.0\n");
+      return 0;
+    case "--help":
+    case "-h":
+    case "help":
+      print(USAGE);
+      return 0;
+    case undefined:
+      // SPEC leaves it open; the Go library tells about itself on stderr and succeeds.
+      host.log(USAGE.trimEnd());
+      return 0;
+    default:
+      host.log(`unknown command "${command}"; see: minicni --help`);
+      return 2;
+  }
+}
+
+/** How to run ourselves again: the compiled binary, or Bun with our entry file. */
+function selfArgv(): string[] {
+  const script = process.argv[1];
+  const isCompiled = script === undefined || script.startsWith("/$bunfs/");
+  return isCompiled ? [process.execPath] : [process.execPath, script];
+}

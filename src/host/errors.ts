@@ -1,0 +1,32 @@
+import type { Step } from "../plan/step.ts";
+
+/** The machine refused something; `hint` says what to do about it. */
+export class HostError extends Error {
+  override readonly name: string = "HostError";
+  constructor(
+    message: string,
+    readonly hint: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Somebody else holds what we need for longer than we may wait: trying again later can succeed. */
+export class BusyError extends HostError {
+  override readonly name = "BusyError";
+}
+
+/** One step of a plan failed; what came before it has been taken back. */
+export class ExecuteError extends HostError {
+  override readonly name = "ExecuteError";
+  constructor(
+    readonly step: Step,
+    /** The failed command as it could be pasted. */
+    readonly command: string,
+    /** What the tool said, trimmed. */
+    readonly stderr: string,
+    hint: string,
+  ) {
+    super(`${step.why}: \`${command}\` failed: ${stderr}`, hint);
+  }
+}

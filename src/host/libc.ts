@@ -1,0 +1,37 @@
+import { dlopen, FFIType } from "bun:ffi";
+import { HostError } from "./errors.ts";
+
+const SIGNATURES = {
+  setns: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+  flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+  socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+  setsockopt: {
+    args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32],
+    returns: FFIType.i32,
+  },
+  send: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64 },
+  recv: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64 },
+  close: { args: [FFIType.i32], returns: FFIType.i32 },
+} as const;
+
+type Libc = ReturnType<typeof dlopen<typeof SIGNATURES>>["symbols"];
+
+let loaded: Libc | null = null;
+
+/** The few C library calls that node:fs does not offer; loaded on first use (0–1 ms). Throws HostError without one. */
+export function libc(): Libc {
+  if (loaded !== null) return loaded;
+  const names = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
+  for (const name of names) {
+    try {
+      loaded = dlopen(name, SIGNATURES).symbols;
+      return loaded;
+    } catch {
+      // The other C library, then.
+    }
+  }
+  throw new HostError(
+    `no C library found (tried ${names.join(", ")})`,
+    "run on a glibc or musl Linux system",
+  );
+}

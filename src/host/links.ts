@@ -1,0 +1,121 @@
+import type { Address } from "../net/address.ts";
+import type { ObservedAddress, ObservedLink } from "../plan/state.ts";
+import { HostError } from "./errors.ts";
+import { ask, attributes, type Message } from "./netlink.ts";
+
+const RTM_NEWLINK = 16;
+const RTM_GETLINK = 18;
+const RTM_NEWADDR = 20;
+const RTM_GETADDR = 22;
+const RTM_NEWROUTE = 24;
+const RTM_GETROUTE = 26;
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_MASTER = 10;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
+const IFLA_INFO_SLAVE_DATA = 5;
+const IFLA_BRPORT_STATE = 1;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const IFF_UP = 1;
+const ENODEV = 19;
+
+/** One link of our namespace by name, in one netlink request; null when there is none. */
+export function observeLink(name: string): ObservedLink | null {
+  const payload = new TextEncoder().encode(`${name}\0`);
+  return observeOne(new Uint8Array(16), [[IFLA_IFNAME, payload]]);
+}
+
+function observeOne(
+  fixed: Uint8Array,
+  wanted: readonly (readonly [number, Uint8Array])[],
+): ObservedLink | null {
+  let errno = 0;
+  const query = { type: RTM_GETLINK, dump: false, fixed, attributes: wanted };
+  const [message] = ask(query, (code) => {
+    errno = code;
+  });
+  if (errno !== 0 && errno !== ENODEV)
+    throw new HostError(`RTM_GETLINK failed: errno ${errno}`, "run as root");
+  return message?.type === RTM_NEWLINK ? decodeLink(message) : null;
+}
+
+function decodeLink(message: Message): ObservedLink {
+  const found = attributes(message.body, 16);
+  const info = found.get(IFLA_LINKINFO);
+  const details = info === undefined ? new Map<number, DataView>() : attributes(info, 0);
+  const slave = details.get(IFLA_INFO_SLAVE_DATA);
+  const port = slave === undefined ? undefined : attributes(slave, 0).get(IFLA_BRPORT_STATE);
+  return {
+    index: message.body.getInt32(4, true),
+    name: text(found.get(IFLA_IFNAME)),
+    kind: text(details.get(IFLA_INFO_KIND)),
+    up: (message.body.getUint32(8, true) & IFF_UP) !== 0,
+    mtu: found.get(IFLA_MTU)?.getUint32(0, true) ?? 0,
+    mac: mac(found.get(IFLA_ADDRESS)),
+    masterIndex: found.get(IFLA_MASTER)?.getUint32(0, true) ?? null,
+    portState: port?.getUint8(0) ?? null,
+  };
+}
+
+function text(view: DataView | undefined): string {
+  if (view === undefined) return "";
+  return new TextDecoder()
+    .decode(new Uint8Array(view.buffer, view.byteOffset, view.byteLength))
+    .replace(/\0+$/, "");
+}
+
+function mac(view: DataView | undefined): string {
+  if (view === undefined) return "";
+  return [...new Uint8Array(view.buffer, view.byteOffset, view.byteLength)]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join(":");
+}
+
+/** All addresses of one link of our namespace. */
+export function observeAddresses(index: number): ObservedAddress[] {
+  const fixed = new Uint8Array(8);
+  new DataView(fixed.buffer).setUint32(4, index, true);
+  const found: ObservedAddress[] = [];
+  for (const message of ask({ type: RTM_GETADDR, dump: true, fixed, attributes: [] }, () => undefined)) {
+    // Kernels before 4.20 ignore the filter of a strict dump, so that the index is looked at again.
+    if (message.type !== RTM_NEWADDR || message.body.getUint32(4, true) !== index) continue;
+    const parts = attributes(message.body, 8);
+    const view = parts.get(IFA_LOCAL) ?? parts.get(IFA_ADDRESS);
+    if (view === undefined) continue;
+    const address = decodeAddress(view);
+    const linkLocal = address.family === 6 && address.value >> 118n === 0x3fan;
+    found.push({ prefix: { address, length: message.body.getUint8(1) }, linkLocal });
+  }
+  return found;
+}
+
+function decodeAddress(view: DataView): Address {
+  let value = 0n;
+  for (let index = 0; index < view.byteLength; index++) value = (value << 8n) | BigInt(view.getUint8(index));
+  return { family: view.byteLength === 4 ? 4 : 6, value };
+}
+
+/** MTU of the link by which the kernel would send to this address (one FIB look-up, no packet); null: no route. */
+export function observeRouteMtu(towards: Address): number | null {
+  const bytes = towards.family === 4 ? 4 : 16;
+  const fixed = new Uint8Array(12);
+  fixed[0] = towards.family === 4 ? 2 : 10;
+  fixed[1] = bytes * 8;
+  const payload = new Uint8Array(bytes);
+  for (let index = 0; index < bytes; index++) {
+    payload[index] = Number((towards.value >> BigInt((bytes - 1 - index) * 8)) & 255n);
+  }
+  const query = { type: RTM_GETROUTE, dump: false, fixed, attributes: [[RTA_DST, payload] as const] };
+  const [message] = ask(query, () => undefined);
+  if (message?.type !== RTM_NEWROUTE) return null;
+  const index = attributes(message.body, 12).get(RTA_OIF)?.getUint32(0, true);
+  if (index === undefined) return null;
+  const request = new Uint8Array(16);
+  new DataView(request.buffer).setInt32(4, index, true);
+  return observeOne(request, [])?.mtu ?? null;
+}

@@ -1,0 +1,55 @@
+import type { Address } from "../net/address.ts";
+import type { ObservedAddress, ObservedLink } from "../plan/state.ts";
+import type { NetnsPath, Plan } from "../plan/step.ts";
+
+/** What a finished child left; `stdout` and `stderr` read to the end. */
+export interface Finished {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly timedOut: boolean;
+}
+
+/** How a child is run; `argv[0]` is looked up in PATH, no shell is involved. */
+export interface SpawnRequest {
+  readonly argv: readonly string[];
+  readonly stdin?: string;
+  /** The child starts in this network namespace. */
+  readonly netns?: NetnsPath;
+  /** Replaces the environment but for PATH and LC_ALL=C. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** After this many milliseconds the child is killed; default 30,000. */
+  readonly timeoutMs?: number;
+}
+
+/** The machine, as a recipe sees it: an object of functions, so that a test can hand in a fake one. */
+export interface Host {
+  /** Runs a child to its end. Never throws for a non-zero exit; throws HostError when it can't be started. */
+  spawn(request: SpawnRequest): Finished;
+  /** Runs a plan; on failure takes back what was done and throws an ExecuteError. */
+  execute(plan: Plan): void;
+  /** A link of our own namespace by name; null when there is none. */
+  link(name: string): ObservedLink | null;
+  /** The addresses of one link of our own namespace. */
+  addresses(index: number): ObservedAddress[];
+  /** MTU of the link that traffic to this address leaves by; null when there is no route. */
+  routeMtu(towards: Address): number | null;
+  /** Text of a file; null when it does not exist. */
+  readFile(path: string): string | null;
+  /** Replaces a file whole: temp file in the same folder, rename. Makes missing folders (0700). */
+  writeFile(path: string, text: string): void;
+  /** Removes a file; no error when it is not there. */
+  removeFile(path: string): void;
+  /** Names in a folder; empty when it does not exist. */
+  listFolder(path: string): string[];
+  /** Runs `work` while this process alone holds the lock file; throws BusyError after `timeoutMs`. */
+  withLock<T>(path: string, timeoutMs: number, work: () => T): T;
+  /** Device and inode of a namespace file (nsfs); null when the path does not exist. */
+  namespaceId(path: string): string | null;
+  /** Kernel boot ID, a UUID. */
+  bootId(): string;
+  /** Blocks this thread. */
+  sleep(milliseconds: number): void;
+  /** One line on stderr. */
+  log(line: string): void;
+}

@@ -1,0 +1,50 @@
+import { closeSync, openSync } from "node:fs";
+import { HOST, type NetnsPath } from "../plan/step.ts";
+import { HostError } from "./errors.ts";
+import { libc } from "./libc.ts";
+
+/** CLONE_NEWNET of include/uapi/linux/sched.h. */
+const CLONE_NEWNET = 0x40000000;
+
+/**
+ * Runs `work` with this thread in the namespace at `path` and always comes back. Children spawned by `work` are born
+ * there, which saves the exec of nsenter. Threads other than ours stay where they are (setns(2) is per thread).
+ * Throws HostError when the path is not a network namespace; ends the process if the way back is barred, since
+ * going on in a foreign namespace could touch a pod's network as if it were the host's.
+ */
+export function inNetns<T>(path: NetnsPath, work: () => T): T {
+  if (path === HOST) return work();
+  const home = openSync("/proc/thread-self/ns/net", "r");
+  try {
+    enter(path);
+    try {
+      return work();
+    } finally {
+      if (libc().setns(home, CLONE_NEWNET) !== 0) process.exit(70);
+    }
+  } finally {
+    closeSync(home);
+  }
+}
+
+function enter(path: NetnsPath): void {
+  let target: number;
+  try {
+    target = openSync(path, "r");
+  } catch (error) {
+    throw new HostError(
+      `can't open the network namespace ${path}: ${String(error)}`,
+      "is the sandbox still there?",
+    );
+  }
+  try {
+    if (libc().setns(target, CLONE_NEWNET) !== 0) {
+      throw new HostError(
+        `can't enter ${path}: it is not a network namespace, or CAP_SYS_ADMIN is missing`,
+        "run as root, and pass the path of a network namespace",
+      );
+    }
+  } finally {
+    closeSync(target);
+  }
+}

@@ -1,0 +1,118 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { bitmapBytes } from "../ipam/pool.ts";
+import { type RangeSet, slotOfAddress, slotsOfSet } from "../ipam/range.ts";
+import { type Address, formatAddress, parseAddress } from "../net/address.ts";
+import { formatPrefix, type Prefix, parsePrefix } from "../net/prefix.ts";
+
+/**
+ * A kept bitmap, `<dataDir>/<network>/.pool.<set>`: one line of JSON (what it is of, and the folder's mtime it holds
+ * for), then the bits. Derived from the reservation files: it only saves reading 65,000 names, and may be deleted at
+ * any time. It is believed only while the folder's mtime is the noted one, so that a file made or removed by anybody
+ * else, or by a process of ours that died before noting it, makes it worthless.
+ */
+interface Header {
+  readonly ranges: readonly (readonly [subnet: string, start: string, end: string, gateway: string])[];
+  readonly mtimeNs: string;
+}
+
+const PREFIX = ".pool.";
+
+/** The kept bitmap of a set; null when there is none, it is torn, of other ranges, or out of date. */
+export function readPoolFile(folder: string, index: number, set: RangeSet): Uint8Array | null {
+  const kept = read(`${folder}/${PREFIX}${index}`);
+  if (kept === null || kept.header.mtimeNs !== mtimeOf(folder)) return null;
+  if (JSON.stringify(kept.header.ranges) !== JSON.stringify(describe(set))) return null;
+  return kept.bits.length === bitmapBytes(slotsOfSet(set)) ? kept.bits : null;
+}
+
+/** Writes in place: replacing the file would itself change the folder's mtime. A failure only costs speed. */
+export function writePoolFile(folder: string, index: number, set: RangeSet, bits: Uint8Array): void {
+  write(`${folder}/${PREFIX}${index}`, folder, describe(set), bits);
+}
+
+/** Runs `remove`, then clears the bits of what it removed in every bitmap that was up to date before. */
+export function withoutAddresses(folder: string, remove: () => readonly Address[]): readonly Address[] {
+  const before = mtimeOf(folder);
+  const files = readdirSync(folder).filter((name) => name.startsWith(PREFIX));
+  const current = files.flatMap((name) => {
+    const kept = read(`${folder}/${name}`);
+    return kept !== null && kept.header.mtimeNs === before ? [{ name, ...kept }] : [];
+  });
+  const removed = remove();
+  if (removed.length === 0) return removed;
+  for (const { name, header, bits } of current) {
+    const set = restore(header);
+    if (set === null) continue;
+    for (const address of removed) {
+      const slot = slotOfAddress(set, address);
+      if (slot !== null) bits[slot >> 3] = (bits[slot >> 3] ?? 0) & ~(1 << (slot & 7));
+    }
+    write(`${folder}/${name}`, folder, header.ranges, bits);
+  }
+  return removed;
+}
+
+function describe(set: RangeSet): Header["ranges"] {
+  return set.map(
+    (range) =>
+      [
+        formatPrefix(range.subnet),
+        formatAddress(range.start),
+        formatAddress(range.end),
+        formatAddress(range.gateway),
+      ] as const,
+  );
+}
+
+function restore(header: Header): RangeSet | null {
+  const set = header.ranges.map(([subnet, start, end, gateway]) => ({
+    subnet: parsePrefix(subnet),
+    start: parseAddress(start),
+    end: parseAddress(end),
+    gateway: parseAddress(gateway),
+  }));
+  const whole = set.flatMap(({ subnet, start, end, gateway }) =>
+    subnet === null || start === null || end === null || gateway === null
+      ? []
+      : [{ subnet, start, end, gateway }],
+  ) satisfies { subnet: Prefix }[];
+  return whole.length === set.length ? whole : null;
+}
+
+function read(path: string): { header: Header; bits: Uint8Array } | null {
+  try {
+    const bytes = readFileSync(path);
+    const end = bytes.indexOf(10);
+    if (end < 0) return null;
+    const header: unknown = JSON.parse(bytes.subarray(0, end).toString());
+    if (!isHeader(header)) return null;
+    return { header, bits: new Uint8Array(bytes.subarray(end + 1)) };
+  } catch {
+    return null;
+  }
+}
+
+function isHeader(value: unknown): value is Header {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "mtimeNs" in value &&
+    "ranges" in value &&
+    Array.isArray(value.ranges)
+  );
+}
+
+function write(path: string, folder: string, ranges: Header["ranges"], bits: Uint8Array): void {
+  try {
+    // Made empty first: creating it changes the folder's mtime, which has to be noted afterwards.
+    writeFileSync(path, "", { mode: 0o600 });
+    const header = `${JSON.stringify({ ranges, mtimeNs: mtimeOf(folder) } satisfies Header)}\n`;
+    writeFileSync(path, Buffer.concat([Buffer.from(header), bits]));
+  } catch {
+    // Disk full or read-only: the next call derives the bitmap again.
+  }
+}
+
+function mtimeOf(folder: string): string {
+  return statSync(folder, { bigint: true }).mtimeNs.toString();
+}

@@ -1,0 +1,134 @@
+import { linkSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import type { Ledger } from "../ipam/allocate.ts";
+import type { RangeSet } from "../ipam/range.ts";
+import {
+  type AttachmentKey,
+  addressOfFile,
+  formatReservation,
+  isFromAnotherBoot,
+  isHeldBy,
+  parseReservation,
+  reservationFile,
+} from "../ipam/reservation.ts";
+import { type Address, formatAddress, parseAddress } from "../net/address.ts";
+import type { Host } from "./machine.ts";
+import { readPoolFile, withoutAddresses, writePoolFile } from "./pool-file.ts";
+
+/** Longest wait for the store's lock; it is held for about a millisecond, so this only ends a hang. */
+const LOCK_TIMEOUT_MS = 30_000;
+
+/** The reservations of one network. */
+export interface ReservationStore {
+  /** Runs `work` on a ledger for this attachment, alone among all processes. Throws BusyError, or what the disk says. */
+  transact<T>(key: AttachmentKey, sets: readonly RangeSet[], work: (ledger: Ledger) => T): T;
+  /** Addresses held by an attachment: those of `known` that are, or (null) found by reading every file. */
+  find(key: AttachmentKey, known: readonly Address[] | null): Address[];
+  /** Releases what {@link ReservationStore.find} finds; returns it. No error when there is nothing. */
+  release(key: AttachmentKey, known: readonly Address[] | null): readonly Address[];
+  /** A ledger that sees what is reserved and keeps nothing: for a plan that is only printed. */
+  peek(): Ledger;
+}
+
+/**
+ * The store of host-local: `<dataDir>/<network>/<address>`. A reservation file is written under another name and
+ * linked into place, so that it appears whole or not at all, and link(2) refuses a name that exists, whoever made it.
+ */
+export function createReservationStore(host: Host, dataDir: string, network: string): ReservationStore {
+  const folder = `${dataDir}/${network}`;
+  const locked = <T>(work: () => T) => host.withLock(`${folder}/lock`, LOCK_TIMEOUT_MS, work);
+  const find = (key: AttachmentKey, known: readonly Address[] | null) =>
+    (known ?? reservedAddresses(host, folder)).filter((address) => {
+      const owner = parseReservation(host.readFile(`${folder}/${reservationFile(address)}`) ?? "");
+      return owner !== null && isHeldBy(owner, key);
+    });
+  return {
+    transact: (key, sets, work) =>
+      locked(() => {
+        sweepOtherBoots(host, folder);
+        return work(openLedger(host, folder, key, sets));
+      }),
+    find,
+    release: (key, known) => {
+      // Looked for without the lock first: a second DEL, or one on a read-only disk, has nothing to write.
+      if (find(key, known).length === 0) return [];
+      return locked(() => {
+        rmSync(`${folder}/.claim`, { force: true });
+        return withoutAddresses(folder, () => {
+          const mine = find(key, known);
+          for (const address of mine) unlinkSync(`${folder}/${reservationFile(address)}`);
+          return mine;
+        });
+      });
+    },
+    peek: () => ({
+      bitmap: () => null,
+      reserved: () => reservedAddresses(host, folder),
+      cursor: (set) => parseAddress((host.readFile(`${folder}/last_reserved_ip.${set}`) ?? "").trim()),
+      claim: (address) => host.readFile(`${folder}/${reservationFile(address)}`) === null,
+      release: () => undefined,
+      keep: () => undefined,
+    }),
+  };
+}
+
+function reservedAddresses(host: Host, folder: string): Address[] {
+  return host.listFolder(folder).flatMap((name) => addressOfFile(name) ?? []);
+}
+
+function openLedger(host: Host, folder: string, key: AttachmentKey, sets: readonly RangeSet[]): Ledger {
+  const cursorFile = (set: number) => `${folder}/last_reserved_ip.${set}`;
+  return {
+    bitmap: (set) => readPoolFile(folder, set, sets[set] ?? []),
+    reserved: () => reservedAddresses(host, folder),
+    cursor: (set) => parseAddress((host.readFile(cursorFile(set)) ?? "").trim()),
+    claim: (address) => claim(host, folder, key, address),
+    release: (address) => rmSync(`${folder}/${reservationFile(address)}`, { force: true }),
+    keep: (set, bitmap, cursor) => {
+      // host-local's own cursor file. In place: a torn cursor only means that the search starts elsewhere.
+      if (cursor !== null) writeFileSync(cursorFile(set), formatAddress(cursor), { mode: 0o600 });
+      writePoolFile(folder, set, sets[set] ?? [], bitmap);
+    },
+  };
+}
+
+function claim(host: Host, folder: string, key: AttachmentKey, address: Address): boolean {
+  const target = `${folder}/${reservationFile(address)}`;
+  const temporary = `${folder}/.claim`;
+  // A process that died between link and unlink left a second name of a live reservation: never write through it.
+  rmSync(temporary, { force: true });
+  writeFileSync(temporary, formatReservation(key), { mode: 0o600 });
+  try {
+    linkSync(temporary, target);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (parseReservation(readFileSync(target, "utf8")) !== null) return false;
+    // Under the lock nobody is half way through writing it: it names no owner and never will.
+    host.log(`${target} names no owner (a torn write): taken as free`);
+    rmSync(target, { force: true });
+    linkSync(temporary, target);
+    return true;
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+/** At the first call after a reboot: removes the reservations of namespaces that went with the last boot. */
+function sweepOtherBoots(host: Host, folder: string): void {
+  const marker = `${folder}/.boot`;
+  const bootId = host.bootId();
+  const storeBootId = host.readFile(marker);
+  if (storeBootId === bootId) return;
+  const uptimeMs = Number.parseFloat(host.readFile("/proc/uptime") ?? "0") * 1000;
+  const bootTimeMs = Date.now() - uptimeMs;
+  let freed = 0;
+  for (const address of storeBootId === null ? [] : reservedAddresses(host, folder)) {
+    const path = `${folder}/${reservationFile(address)}`;
+    const changedMs = statSync(path).ctimeMs;
+    if (!isFromAnotherBoot({ storeBootId, bootId, changedMs, bootTimeMs })) continue;
+    rmSync(path, { force: true });
+    freed++;
+  }
+  if (freed > 0) host.log(`${folder}: freed ${freed} reservations from before the last reboot`);
+  writeFileSync(marker, bootId, { mode: 0o600 });
+}

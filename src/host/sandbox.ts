@@ -1,0 +1,64 @@
+import * as v from "valibot";
+import { parseAddress } from "../net/address.ts";
+import { formatPrefix, hostPrefix, parsePrefix } from "../net/prefix.ts";
+import { HostError } from "./errors.ts";
+import type { Host } from "./machine.ts";
+
+/** What is inside a sandbox: one link, its addresses (`address/length`) and the destinations of all routes by it. */
+export interface SandboxState {
+  readonly link: { readonly mac: string; readonly mtu: number; readonly up: boolean } | null;
+  readonly addresses: readonly string[];
+  readonly routes: readonly string[];
+}
+
+const AddressOutput = v.array(
+  v.looseObject({
+    ifname: v.optional(v.string()),
+    address: v.optional(v.string()),
+    mtu: v.optional(v.number()),
+    flags: v.optional(v.array(v.string())),
+    addr_info: v.optional(
+      v.array(v.looseObject({ local: v.optional(v.string()), prefixlen: v.optional(v.number()) })),
+    ),
+  }),
+);
+const RouteOutput = v.array(v.looseObject({ dst: v.string(), dev: v.optional(v.string()) }));
+
+/** Reads one interface of a sandbox through `ip -j`. Throws HostError when the namespace can't be entered. */
+export function observeSandbox(host: Host, netns: string, ifname: string): SandboxState {
+  const [found] = json(AddressOutput, run(host, netns, ["ip", "-j", "addr", "show", "dev", ifname])) ?? [];
+  if (found?.ifname === undefined) return { link: null, addresses: [], routes: [] };
+  const routes = (["-4", "-6"] as const).flatMap((family) => {
+    const output = run(host, netns, ["ip", "-j", family, "route", "show", "table", "all", "dev", ifname]);
+    return (json(RouteOutput, output) ?? []).map(({ dst }) => normalDestination(dst, family));
+  });
+  return {
+    link: { mac: found.address ?? "", mtu: found.mtu ?? 0, up: found.flags?.includes("UP") ?? false },
+    addresses: (found.addr_info ?? []).flatMap(({ local, prefixlen }) => {
+      const prefix = parsePrefix(`${local}/${prefixlen}`);
+      return prefix === null ? [] : [formatPrefix(prefix)];
+    }),
+    routes,
+  };
+}
+
+function normalDestination(dst: string, family: "-4" | "-6"): string {
+  if (dst === "default") return family === "-4" ? "0.0.0.0/0" : "::/0";
+  const address = parseAddress(dst);
+  return address === null ? dst : formatPrefix(hostPrefix(address));
+}
+
+function run(host: Host, netns: string, argv: string[]): string {
+  const child = host.spawn({ argv, netns });
+  if (child.exitCode === 0) return child.stdout;
+  if (/does not exist|Cannot find device/.test(child.stderr)) return "[]";
+  throw new HostError(
+    `\`${argv.join(" ")}\` in ${netns} failed: ${child.stderr.trim()}`,
+    "run it by hand to see more",
+  );
+}
+
+function json<T extends v.GenericSchema>(schema: T, text: string): v.InferOutput<T> | null {
+  const parsed = v.safeParse(schema, JSON.parse(text.trim() === "" ? "[]" : text));
+  return parsed.success ? parsed.output : null;
+}

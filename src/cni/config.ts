@@ -133,7 +133,8 @@ export function parseJson(stdin: string): unknown {
 
 /** Checks types, version and name. Throws code 6, 1 or 7; actual against wanted in the details. */
 export function parseNetConf(json: unknown): NetConf {
-  const parsed = v.safeParse(NetConfSchema, json);
+  // An array is an object to valibot, and every key may be absent.
+  const parsed = v.safeParse(NetConfSchema, Array.isArray(json) ? null : json);
   if (!parsed.success) {
     const [issue] = parsed.issues;
     const where = v.getDotPath(issue) ?? "(the document)";

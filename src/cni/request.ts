@@ -96,6 +96,7 @@ function checkInterfaceName(ifname: string): void {
 function parseArgs(text: string): Map<string, string> {
   const pairs = text
     .split(";")
+    .filter((pair) => pair.includes("="))
     .map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]);
   return new Map(pairs.filter(([key]) => key !== "").map(([key = "", value = ""]) => [key, value]));
 }

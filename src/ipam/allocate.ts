@@ -66,16 +66,34 @@ export function allocate(
       false,
     );
   }
+  const wishes = sets.map((set) =>
+    requested.find((address) => set.some((range) => isInRange(range, address))),
+  );
+  const unmet = requested.find(
+    (address) => !wishes.some((wish) => wish !== undefined && isSameAddress(wish, address)),
+  );
+  if (unmet !== undefined) {
+    throw new AllocationError(
+      `failed to allocate all requested IPs: ${formatAddress(unmet)} is the second one of its range set`,
+      false,
+    );
+  }
   const claimed: Address[] = [];
+  // Noted at the claim itself: what follows it (keeping the cursor on a full disk) may throw as well.
+  const noting: Ledger = {
+    ...ledger,
+    claim: (address) => {
+      const isClaimed = ledger.claim(address);
+      if (isClaimed) claimed.push(address);
+      return isClaimed;
+    },
+  };
   try {
     return sets.map((set, index) => {
-      const wish = requested.find((address) => set.some((range) => isInRange(range, address)));
-      const taken =
-        wish === undefined
-          ? takeNext(set, index, ledger, createPool)
-          : takeRequested(set, index, wish, ledger);
-      claimed.push(taken.prefix.address);
-      return taken;
+      const wish = wishes[index];
+      return wish === undefined
+        ? takeNext(set, index, noting, createPool)
+        : takeRequested(set, index, wish, noting);
     });
   } catch (error) {
     for (const address of claimed) ledger.release(address);

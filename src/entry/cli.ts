@@ -19,10 +19,9 @@ CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
 export async function runCli(args: string[], host: Host, print: (text: string) => void): Promise<number> {
   const [command, ...rest] = args;
   switch (command) {
-    case "lab":
-    case "lab-probe": {
+    case "lab": {
       const { runLab } = await import("./lab/index.ts");
-      return runLab(args, host, selfArgv());
+      return runLab(rest, host, selfArgv(), print);
     }
     case "plan":
       return runPlan(rest, host, print);

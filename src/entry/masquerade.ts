@@ -3,6 +3,7 @@ import type { Host } from "../host/machine.ts";
 import { hasRecords } from "../host/records.ts";
 import type { RangeSet } from "../ipam/range.ts";
 import type { Family } from "../net/address.ts";
+import type { Plan } from "../plan/step.ts";
 import { masqueradeJump, planMasquerade, planUnmasquerade, subnetsOf } from "../topology/masquerade.ts";
 
 const LOCK_TIMEOUT_MS = 60_000;
@@ -16,6 +17,17 @@ function hasJump(conf: NetConf, family: Family, host: Host): boolean {
   );
 }
 
+/** What a family's masquerade rules lack: all of them without the jump, else nothing. */
+function planMissingRules(conf: NetConf, sets: readonly RangeSet[], family: Family, host: Host): Plan {
+  if (subnetsOf(sets, family).length === 0 || hasJump(conf, family, host)) return [];
+  return planMasquerade(conf.network, sets, family, true);
+}
+
+/** What {@link addMasquerade} would run. */
+export function planMissingMasquerade(conf: NetConf, sets: readonly RangeSet[], host: Host): Plan {
+  return FAMILIES.flatMap((family) => planMissingRules(conf, sets, family, host));
+}
+
 /**
  * Masquerade rules of the network, looked for on every ADD: one spawn a family when they are there, two when not.
  * Under a lock of its own, because the check and the insertion are two runs; the ADD's record is already written, so
@@ -25,7 +37,7 @@ export function addMasquerade(conf: NetConf, sets: readonly RangeSet[], host: Ho
   for (const family of FAMILIES) {
     if (subnetsOf(sets, family).length === 0) continue;
     host.withLock(`${conf.stateDir}/rules.lock`, LOCK_TIMEOUT_MS, () => {
-      if (!hasJump(conf, family, host)) host.execute(planMasquerade(conf.network, sets, family, true));
+      host.execute(planMissingRules(conf, sets, family, host));
     });
   }
 }

@@ -9,11 +9,11 @@ import { hostVethName } from "../net/ifname.ts";
 import { formatPlan } from "../plan/format.ts";
 import type { Plan } from "../plan/step.ts";
 import { describeAttachment, planAttach, planDetach } from "../topology/attachment.ts";
-import { planMasquerade, subnetsOf } from "../topology/masquerade.ts";
 import { createWasmPool } from "../wasm/pool.ts";
 import { planWish } from "./bridge.ts";
 import { toCniError } from "./cni.ts";
 import { chooseMtu, isGateway, readIpam, readOptions } from "./desired.ts";
+import { planMissingMasquerade } from "./masquerade.ts";
 
 const USAGE = "minicni plan attach --config FILE --netns PATH [--ifname eth0] [--container-id ID]";
 
@@ -100,11 +100,7 @@ function describe(environment: Environment, stdin: string, host: Host): Plan {
     gateways: isGateway(conf) ? addresses : [],
     stateDir: conf.stateDir,
   };
-  const masquerade = ([4, 6] as const).flatMap((family) =>
-    conf.raw.ipMasq === true && subnetsOf(ipam.sets, family).length > 0
-      ? planMasquerade(conf.network, ipam.sets, family, true)
-      : [],
-  );
+  const masquerade = conf.raw.ipMasq === true ? planMissingMasquerade(conf, ipam.sets, host) : [];
   return [...planWish(wish, host), ...masquerade, ...planAttach(attachment)];
 }
 

@@ -19,13 +19,20 @@ export function executePlan(plan: Plan): void {
   const done: Step[] = [];
   for (const batch of toBatches(plan)) {
     const failure = runBatch(batch);
-    done.push(...batch.steps.slice(0, failure === null ? undefined : failure.index + 1));
+    done.push(
+      ...batch.steps.slice(0, failure === null ? undefined : failure.index + (madeNothing(failure) ? 0 : 1)),
+    );
     if (failure === null) continue;
     takeBack(done);
     const step = batch.steps[failure.index] ?? batch.steps[0];
     if (step === undefined) throw new HostError(failure.message, "report this as a fault of minicni");
     throw new ExecuteError(step, formatStep(step), failure.message, failure.hint);
   }
+}
+
+/** What was there before a refused step is not ours to take back: it may be a live pod's link. */
+function madeNothing({ message }: Failure): boolean {
+  return message.includes("File exists");
 }
 
 /** Undo is best effort: whatever is already gone is as good as removed. */

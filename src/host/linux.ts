@@ -29,7 +29,10 @@ export function createHost(): Host {
     routeMtu: observeRouteMtu,
     readFile: (path) => unlessMissing(() => readFileSync(path, "utf8")),
     writeFile: replaceFile,
-    removeFile: (path) => rmSync(path, { force: true }),
+    removeFile: (path) => {
+      rmSync(path, { force: true });
+      rmSync(temporaryOf(path), { force: true });
+    },
     listFolder: (path) => unlessMissing(() => readdirSync(path)) ?? [],
     withLock,
     namespaceId: (path) =>
@@ -55,10 +58,15 @@ function unlessMissing<T>(read: () => T): T | null {
   }
 }
 
+/** One name, without a process ID, so that what a killed writer leaves is found again; no file has two writers at once. */
+function temporaryOf(path: string): string {
+  return `${path}.tmp`;
+}
+
 /** Temp file in the same folder, then rename: a reader sees the old text or the new one, never a part. */
 function replaceFile(path: string, text: string): void {
   const folder = path.slice(0, path.lastIndexOf("/"));
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = temporaryOf(path);
   try {
     writeFileSync(temporary, text, { mode: 0o600 });
   } catch (error) {

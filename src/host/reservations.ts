@@ -1,5 +1,5 @@
 import { linkSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
-import type { Ledger } from "../ipam/allocate.ts";
+import { AllocationError, type Ledger } from "../ipam/allocate.ts";
 import type { RangeSet } from "../ipam/range.ts";
 import {
   type AttachmentKey,
@@ -45,7 +45,14 @@ export function createReservationStore(host: Host, dataDir: string, network: str
     transact: (key, sets, work) =>
       locked(() => {
         sweepOtherBoots(host, folder);
-        return work(openLedger(host, folder, key, sets));
+        const ledger = openLedger(host, folder, key, sets);
+        try {
+          return work(ledger);
+        } catch (error) {
+          const isFull = error instanceof AllocationError && error.isExhausted;
+          if (!isFull || sweepTorn(host, folder) === 0) throw error;
+          return work(ledger);
+        }
       }),
     find,
     release: (key, known) => {
@@ -111,6 +118,17 @@ function claim(host: Host, folder: string, key: AttachmentKey, address: Address)
   } finally {
     rmSync(temporary, { force: true });
   }
+}
+
+/** Only when a range is full, since it looks at every file. Under the lock nobody is half way through writing one. */
+function sweepTorn(host: Host, folder: string): number {
+  const torn = reservedAddresses(host, folder)
+    .map((address) => `${folder}/${reservationFile(address)}`)
+    .filter((path) => statSync(path, { throwIfNoEntry: false })?.size === 0);
+  for (const path of torn) rmSync(path, { force: true });
+  if (torn.length > 0)
+    host.log(`${folder}: freed ${torn.length} reservations that name no owner (torn writes)`);
+  return torn.length;
 }
 
 /** At the first call after a reboot: removes the reservations of namespaces that went with the last boot. */

@@ -1,0 +1,42 @@
+import type { Host } from "../host/machine.ts";
+import { observeFilter, observeRoutes } from "../host/observe.ts";
+import type { Family } from "../net/address.ts";
+import { diffRoutes } from "../plan/diff.ts";
+import type { NetnsPath, Plan } from "../plan/step.ts";
+import { restoreForward } from "../topology/forward.ts";
+import { describeNode, type TopologyNode } from "../topology/node.ts";
+
+/** What one node needs changed, and what of others is in its way. */
+export interface Resync {
+  readonly plan: Plan;
+  readonly conflicts: readonly string[];
+}
+
+const FAMILIES: readonly Family[] = [4, 6];
+
+/**
+ * One node, whole: desired state from the snapshot, observed state from the kernel, the difference as a plan (empty
+ * when all is well). Nothing is changed here. `netns` is the node's namespace, `device` its link to the node network.
+ */
+export function planResync(
+  nodes: readonly TopologyNode[],
+  self: string,
+  device: string,
+  netns: NetnsPath,
+  host: Host,
+): Resync {
+  const desired = describeNode(nodes, self, device);
+  const routes = diffRoutes(
+    netns,
+    desired.routes,
+    FAMILIES.flatMap((family) => observeRoutes(host, netns, family)),
+  );
+  const rules = FAMILIES.flatMap((family): Plan => {
+    const cidrs = desired.forward.get(family) ?? [];
+    const lines =
+      cidrs.length === 0 ? null : restoreForward(family, cidrs, observeFilter(host, netns, family));
+    const why = "let pod traffic through FORWARD, ahead of whatever drops it";
+    return lines === null ? [] : [{ op: "rules.restore", netns, family, lines, why }];
+  });
+  return { plan: [...routes.plan, ...rules], conflicts: routes.conflicts };
+}

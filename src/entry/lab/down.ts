@@ -1,0 +1,36 @@
+import { rmSync } from "node:fs";
+import type { Host } from "../../host/machine.ts";
+import { HOST } from "../../plan/step.ts";
+import { LAB_PREFIX } from "../../topology/lab.ts";
+import { callPlugin } from "./call.ts";
+import { LAB_FOLDER, readLab } from "./state.ts";
+
+/** Removes the lab, whole or half made; twice is fine. Throws HostError when a namespace can't be removed. */
+export function labDown(self: readonly string[], host: Host, say: (line: string) => void): void {
+  const present = host.listFolder("/run/netns").filter((name) => name.startsWith(LAB_PREFIX));
+  detachPods(self, host, present);
+  for (const name of present) {
+    host.execute([{ op: "netns.del", name, netns: HOST, why: "the lab's namespaces" }]);
+  }
+  const hadFolder = host.readFile(`${LAB_FOLDER}/nodelist.json`) !== null;
+  rmSync(LAB_FOLDER, { recursive: true, force: true });
+  say(
+    present.length > 0 || hadFolder
+      ? `removed ${present.length} namespaces and ${LAB_FOLDER}`
+      : "there is no lab",
+  );
+}
+
+/** As a runtime would: DEL for every pod. A failure is told and does not keep the rest from going. */
+function detachPods(self: readonly string[], host: Host, present: readonly string[]): void {
+  try {
+    const lab = readLab(host);
+    for (const pod of lab?.pods ?? []) {
+      const node = lab?.nodes.find(({ name }) => name === pod.node);
+      if (node === undefined || !present.includes(`${LAB_PREFIX}${pod.node}`)) continue;
+      callPlugin("DEL", node, pod, self, host);
+    }
+  } catch (error) {
+    host.log(`lab down: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

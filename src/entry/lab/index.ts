@@ -1,0 +1,124 @@
+import { Command, CommanderError } from "commander";
+import { HostError } from "../../host/errors.ts";
+import type { Host } from "../../host/machine.ts";
+import { labDown } from "./down.ts";
+import { createPaint, formatReport } from "./table.ts";
+import { labTest } from "./test.ts";
+import { labUp } from "./up.ts";
+
+interface UpOptions {
+  readonly nodes: string;
+  readonly pods: string;
+  readonly backend: string;
+}
+
+/**
+ * `minicni lab …`. Returns the exit code: 0 all passed, 1 something failed, 2 misused.
+ * `print` writes to stdout; `self` is the command line that runs this program again.
+ */
+export async function runLab(
+  args: readonly string[],
+  host: Host,
+  self: readonly string[],
+  print: (text: string) => void,
+): Promise<number> {
+  const say = (line: string) => print(`${line}\n`);
+  let exitCode = 0;
+  const program = new Command("minicni lab")
+    .description("a cluster of virtual nodes on this machine, each a network namespace")
+    .exitOverride()
+    .configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) });
+  const sized = (command: Command) =>
+    command
+      .option("--nodes <number>", "virtual nodes", "3")
+      .option("--pods <number>", "pods on each node", "3")
+      .option("--backend <name>", "how nodes reach the pods of others", "host-gw");
+  sized(program.command("up").description("make the lab")).action((options: UpOptions) => {
+    up(options, self, host, say);
+    say("test it: minicni lab test; remove it: minicni lab down");
+  });
+  program
+    .command("test")
+    .description("probe every pair, both families")
+    .option("--json", "for machines")
+    .action(async (options: { json?: boolean }) => {
+      exitCode = await test(options.json ?? false, host, print);
+    });
+  program
+    .command("down")
+    .description("remove the lab")
+    .action(() => labDown(self, host, say));
+  sized(program.command("demo").description("up, test, down"))
+    .option("--json", "for machines")
+    .action(async (options: UpOptions & { json?: boolean }) => {
+      exitCode = await demo(options, options.json ?? false, host, self, print);
+    });
+  try {
+    await program.parseAsync([...args], { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    host.log(error instanceof HostError ? `${error.message}\nwhat to do: ${error.hint}` : String(error));
+    return 1;
+  }
+}
+
+function up(options: UpOptions, self: readonly string[], host: Host, say: (line: string) => void): void {
+  if (options.backend !== "host-gw") {
+    throw new HostError(`--backend ${options.backend} is not there, wanted host-gw`, "use --backend host-gw");
+  }
+  if (process.getuid?.() !== 0) throw new HostError("the lab makes network namespaces", "run it as root");
+  labUp({ nodes: Number(options.nodes), pods: Number(options.pods) }, self, host, say);
+}
+
+async function test(isJson: boolean, host: Host, print: (text: string) => void): Promise<number> {
+  const report = await labTest(host);
+  const isColoured = process.stdout.isTTY === true && !process.env.NO_COLOR;
+  print(
+    isJson ? `${JSON.stringify(report, bigIntsAsText, 2)}\n` : formatReport(report, createPaint(isColoured)),
+  );
+  return report.ok ? 0 : 1;
+}
+
+/** Addresses carry a bigint, which JSON has not. */
+function bigIntsAsText(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? value.toString() : value;
+}
+
+/** The lab is removed whatever happens, also on Ctrl-C and SIGTERM. */
+async function demo(
+  options: UpOptions,
+  isJson: boolean,
+  host: Host,
+  self: readonly string[],
+  print: (text: string) => void,
+): Promise<number> {
+  // With --json stdout is the document alone.
+  const say = (line: string) => (isJson ? host.log(line) : print(`${line}\n`));
+  const stop = (exitCode: number) => () => {
+    labDown(self, host, say);
+    process.exit(exitCode);
+  };
+  const interrupted = stop(130);
+  const terminated = stop(143);
+  refuseForeignLab(host);
+  process.on("SIGINT", interrupted);
+  process.on("SIGTERM", terminated);
+  try {
+    up(options, self, host, say);
+    // Lets a signal that came during the synchronous part be seen.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    return await test(isJson, host, print);
+  } finally {
+    process.off("SIGINT", interrupted);
+    process.off("SIGTERM", terminated);
+    labDown(self, host, say);
+  }
+}
+
+/** A demo must not remove a lab that somebody else made. */
+function refuseForeignLab(host: Host): void {
+  if (host.listFolder("/run/netns").some((name) => name.startsWith("mclab-"))) {
+    throw new HostError("there is a lab already", "remove it first: minicni lab down");
+  }
+}

@@ -1,0 +1,42 @@
+import * as v from "valibot";
+import { HostError } from "../../host/errors.ts";
+import type { Host } from "../../host/machine.ts";
+import { parseNodeList } from "../../kube/nodelist.ts";
+import type { TopologyNode } from "../../topology/node.ts";
+
+/** Where a lab keeps its NodeList, its pods, and each node's own folder. */
+export const LAB_FOLDER = "/run/minicni-lab";
+
+const PodSchema = v.object({
+  node: v.string(),
+  name: v.string(),
+  containerId: v.string(),
+  netns: v.string(),
+  addresses: v.array(v.string()),
+});
+const StateSchema = v.object({ pods: v.array(PodSchema) });
+
+/** A pod of the lab; addresses as text without length. */
+export type LabPod = v.InferOutput<typeof PodSchema>;
+
+/** Folder of one virtual node: its attachment records and reservations. */
+export function nodeFolder(node: string): string {
+  return `${LAB_FOLDER}/${node}`;
+}
+
+/** Writes the pods whole. */
+export function writePods(host: Host, pods: readonly LabPod[]): void {
+  host.writeFile(`${LAB_FOLDER}/pods.json`, `${JSON.stringify({ pods }, null, 2)}\n`);
+}
+
+/** Reads a lab; null when there is none. Throws HostError when its files are not what a lab writes. */
+export function readLab(host: Host): { nodes: readonly TopologyNode[]; pods: readonly LabPod[] } | null {
+  const nodeList = host.readFile(`${LAB_FOLDER}/nodelist.json`);
+  if (nodeList === null) return null;
+  const pods = v.safeParse(
+    StateSchema,
+    JSON.parse(host.readFile(`${LAB_FOLDER}/pods.json`) ?? '{"pods":[]}'),
+  );
+  if (!pods.success) throw new HostError(`${LAB_FOLDER}/pods.json is damaged`, "run: minicni lab down");
+  return { nodes: parseNodeList(nodeList).nodes, pods: pods.output.pods };
+}

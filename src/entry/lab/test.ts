@@ -1,0 +1,136 @@
+import { openProber, startEcho } from "../../host/echo.ts";
+import { HostError } from "../../host/errors.ts";
+import type { Host } from "../../host/machine.ts";
+import { formatAddress } from "../../net/address.ts";
+import { LAB_DEVICE, labNetns, netnsPath } from "../../topology/lab.ts";
+import type { TopologyNode } from "../../topology/node.ts";
+import { planResync } from "../resync.ts";
+import { type LabPod, readLab } from "./state.ts";
+
+/** What is proven, in the order of the report. */
+export const CHECKS = [
+  "pod → own node",
+  "pod → other nodes",
+  "pod → pod, same node",
+  "pod → pod, across nodes",
+  "node → all pods",
+] as const;
+export type CheckName = (typeof CHECKS)[number];
+
+/** One probe: who asked whom, what came back. `seenSource` is measured at the receiver. */
+export interface Probe {
+  readonly check: CheckName;
+  readonly family: 4 | 6;
+  readonly from: string;
+  readonly to: string;
+  readonly address: string;
+  readonly rttMs: number | null;
+  readonly seenSource: string | null;
+  /** Any of these is the sender's own: no NAT. */
+  readonly ownAddresses: readonly string[];
+  readonly ok: boolean;
+}
+
+/** A whole run. `drift` names nodes whose routes or rules are not as desired, and why. */
+export interface LabReport {
+  readonly nodes: readonly TopologyNode[];
+  readonly pods: readonly LabPod[];
+  readonly probes: readonly Probe[];
+  readonly drift: readonly string[];
+  readonly ok: boolean;
+}
+
+interface Endpoint {
+  readonly label: string;
+  readonly node: string;
+  readonly isPod: boolean;
+  readonly netns: string;
+  /** Where others reach it. */
+  readonly addresses: readonly string[];
+  /** What its packets may carry as source. */
+  readonly sources: readonly string[];
+}
+
+const TRIES = 3;
+const TIMEOUT_MS = 1_000;
+
+/** Probes every pair of the lab, both families. Throws HostError when there is no lab. */
+export async function labTest(host: Host): Promise<LabReport> {
+  const lab = readLab(host);
+  if (lab === null) throw new HostError("there is no lab", "make one: minicni lab up --nodes 3");
+  const endpoints = [...lab.nodes.map((node) => nodeEndpoint(node, lab.pods)), ...lab.pods.map(podEndpoint)];
+  const echoes: { close(): void }[] = [];
+  const probes: Probe[] = [];
+  try {
+    for (const { netns } of endpoints) echoes.push(await startEcho(netns));
+    for (const from of endpoints) probes.push(...(await probeFrom(from, endpoints)));
+  } finally {
+    for (const echo of echoes) echo.close();
+  }
+  const drift = lab.nodes.flatMap(({ name }) => {
+    const { plan, conflicts } = planResync(lab.nodes, name, LAB_DEVICE, netnsPath(labNetns(name)), host);
+    const steps = plan.map(({ why }) => why);
+    return steps.length + conflicts.length === 0
+      ? []
+      : [`${name}: ${[...new Set(steps), ...conflicts].join("; ")}`];
+  });
+  const ok = drift.length === 0 && probes.length > 0 && probes.every((probe) => probe.ok);
+  return { ...lab, probes, drift, ok };
+}
+
+function podEndpoint({ node, name, netns, addresses }: LabPod): Endpoint {
+  return { label: `${node}/${name}`, node, isPod: true, netns, addresses, sources: addresses };
+}
+
+/** A node speaks from its underlay addresses, and to its own pods from the gateway addresses of its bridge. */
+function nodeEndpoint({ name, addresses, podCidrs }: TopologyNode, pods: readonly LabPod[]): Endpoint {
+  const own = addresses.map(formatAddress);
+  const gateways = podCidrs.map(({ address }) => formatAddress({ ...address, value: address.value + 1n }));
+  const isTaken = (address: string) => pods.some((pod) => pod.addresses.includes(address));
+  return {
+    label: name,
+    node: name,
+    isPod: false,
+    netns: netnsPath(labNetns(name)),
+    addresses: own,
+    sources: [...own, ...gateways.filter((address) => !isTaken(address))],
+  };
+}
+
+function classify(from: Endpoint, to: Endpoint): CheckName | null {
+  const isLocal = from.node === to.node;
+  if (from.isPod && to.isPod) return isLocal ? "pod → pod, same node" : "pod → pod, across nodes";
+  if (from.isPod) return isLocal ? "pod → own node" : "pod → other nodes";
+  return to.isPod ? "node → all pods" : null;
+}
+
+async function probeFrom(from: Endpoint, endpoints: readonly Endpoint[]): Promise<Probe[]> {
+  const prober = await openProber(from.netns);
+  const probes: Probe[] = [];
+  try {
+    for (const to of endpoints) {
+      const check = to === from ? null : classify(from, to);
+      for (const address of check === null ? [] : to.addresses) {
+        // One after the other: a round trip is not measured while another one keeps the processor busy.
+        const answer = await prober.ask(address, TRIES, TIMEOUT_MS);
+        const family = address.includes(":") ? 6 : 4;
+        const ok = answer.seenSource !== null && from.sources.includes(answer.seenSource);
+        const ownAddresses = from.sources;
+        if (check !== null)
+          probes.push({
+            check,
+            family,
+            from: from.label,
+            to: to.label,
+            address,
+            ...answer,
+            ownAddresses,
+            ok,
+          });
+      }
+    }
+  } finally {
+    prober.close();
+  }
+  return probes;
+}

@@ -1,0 +1,51 @@
+import { formatAddress, isSameAddress } from "../net/address.ts";
+import { formatPrefix, isSamePrefix } from "../net/prefix.ts";
+import { type NetnsPath, type Plan, ROUTE_PROTOCOL, type RouteSpec, type Step } from "./step.ts";
+
+/** The steps between observed and desired routes, and foreign routes that are in the way (never touched). */
+export interface RouteDiff {
+  readonly plan: Plan;
+  readonly conflicts: readonly string[];
+}
+
+/**
+ * Compares desired routes with all observed ones. Only routes with our protocol are replaced or deleted; a foreign one
+ * to the same destination is reported. Additions come before deletions, so that nothing is unreachable in between.
+ */
+export function diffRoutes(
+  netns: NetnsPath,
+  desired: readonly RouteSpec[],
+  observed: readonly RouteSpec[],
+): RouteDiff {
+  const conflicts: string[] = [];
+  const additions: Step[] = [];
+  for (const route of desired) {
+    const there = observed.filter(({ dst }) => isSamePrefix(dst, route.dst));
+    const foreign = there.find(({ protocol }) => protocol !== ROUTE_PROTOCOL);
+    if (foreign !== undefined) {
+      conflicts.push(
+        `${formatPrefix(route.dst)}: a route of protocol ${foreign.protocol ?? "unknown"} by ${foreign.dev} is in the way`,
+      );
+      continue;
+    }
+    if (there.some((own) => isSameRoute(own, route))) continue;
+    additions.push({ op: "route.replace", netns, route, why: "routes to the pods of peers" });
+  }
+  const deletions = observed
+    .filter(
+      (route) =>
+        route.protocol === ROUTE_PROTOCOL && !desired.some(({ dst }) => isSamePrefix(dst, route.dst)),
+    )
+    .map((route): Step => ({ op: "route.del", netns, route, why: "routes of peers that are gone" }));
+  return { plan: [...additions, ...deletions], conflicts };
+}
+
+function isSameRoute(a: RouteSpec, b: RouteSpec): boolean {
+  const sameVia = a.via === undefined || b.via === undefined ? a.via === b.via : isSameAddress(a.via, b.via);
+  return sameVia && a.dev === b.dev;
+}
+
+/** A route in a few words, for messages. */
+export function describeRoute({ dst, via, dev }: RouteSpec): string {
+  return `${formatPrefix(dst)}${via === undefined ? "" : ` via ${formatAddress(via)}`} dev ${dev}`;
+}

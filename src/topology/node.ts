@@ -1,0 +1,39 @@
+import type { Address, Family } from "../net/address.ts";
+import type { Prefix } from "../net/prefix.ts";
+import { ROUTE_PROTOCOL, type RouteSpec } from "../plan/step.ts";
+
+/** A Node as topology sees it (`kube/nodelist.ts` makes them). */
+export interface TopologyNode {
+  readonly name: string;
+  readonly podCidrs: readonly Prefix[];
+  readonly addresses: readonly Address[];
+}
+
+/** What should be on one node: a route to each peer's pod CIDRs, and the CIDRs that FORWARD must let through. */
+export interface NodeNetwork {
+  readonly routes: readonly RouteSpec[];
+  readonly forward: ReadonlyMap<Family, readonly Prefix[]>;
+}
+
+/**
+ * The desired state of node `self` under backend host-gw: every peer's pod CIDR by the peer's address of the same
+ * family, marked with our route protocol. `device` is the link of the node network. Throws RangeError when `self` is
+ * not among the nodes.
+ */
+export function describeNode(nodes: readonly TopologyNode[], self: string, device: string): NodeNetwork {
+  if (!nodes.some(({ name }) => name === self)) throw new RangeError(`node ${self} is not in the NodeList`);
+  const routes = nodes
+    .filter(({ name }) => name !== self)
+    .flatMap(({ podCidrs, addresses }) =>
+      podCidrs.flatMap((dst): RouteSpec[] => {
+        const via = addresses.find(({ family }) => family === dst.address.family);
+        return via === undefined ? [] : [{ dst, via, dev: device, protocol: ROUTE_PROTOCOL }];
+      }),
+    );
+  const all = nodes.flatMap(({ podCidrs }) => podCidrs);
+  const families: readonly Family[] = [4, 6];
+  const forward = new Map(
+    families.map((family) => [family, all.filter(({ address }) => address.family === family)] as const),
+  );
+  return { routes, forward };
+}

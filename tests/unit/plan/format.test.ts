@@ -1,0 +1,125 @@
+import { describe, expect, test } from "bun:test";
+import { formatOperation, formatPlan, formatStep, quoteWord } from "../../../src/plan/format.ts";
+import { HOST, type Operation, ROUTE_PROTOCOL } from "../../../src/plan/step.ts";
+import { address, prefix, thrown } from "../../twin/words.ts";
+
+const NETNS = "/var/run/netns/it's mine";
+const onHost = (operation: Operation) => formatStep({ ...operation, netns: HOST, why: "a test" });
+
+describe("formatStep", () => {
+  const commands: [Operation, string][] = [
+    [{ op: "link.del", name: "mcni1" }, "ip link del dev mcni1"],
+    [
+      { op: "link.add", link: { kind: "bridge", name: "br0", mac: "0e:00:00:00:00:01", mtu: 1450 } },
+      "ip link add name br0 mtu 1450 address 0e:00:00:00:00:01 type bridge",
+    ],
+    [
+      { op: "link.add", link: { kind: "veth", name: "a", peer: { name: "b", netns: HOST } } },
+      "ip link add name a type veth peer name b",
+    ],
+    [
+      {
+        op: "link.set",
+        name: "a",
+        set: { up: false, promisc: true, port: { hairpin: true, isolated: false } },
+      },
+      "ip link set dev a promisc on down type bridge_slave hairpin on isolated off",
+    ],
+    [
+      { op: "addr.replace", dev: "a", prefix: prefix("fd00::1/64"), nodad: true },
+      "ip addr replace fd00::1/64 dev a nodad",
+    ],
+    [{ op: "addr.del", dev: "a", prefix: prefix("10.0.0.1/24") }, "ip addr del 10.0.0.1/24 dev a"],
+    [
+      {
+        op: "route.replace",
+        route: {
+          dst: prefix("10.1.0.0/16"),
+          via: address("10.0.0.9"),
+          dev: "a",
+          onlink: true,
+          protocol: ROUTE_PROTOCOL,
+          metric: 5,
+          table: 100,
+          mtu: 1400,
+          advmss: 1360,
+        },
+      },
+      "ip route replace 10.1.0.0/16 via 10.0.0.9 dev a onlink proto 157 metric 5 table 100 mtu 1400 advmss 1360",
+    ],
+    [
+      { op: "route.del", route: { dst: prefix("::/0"), dev: "a", scope: "link" } },
+      "ip route del ::/0 dev a scope link",
+    ],
+    [{ op: "neigh.del", dev: "a", address: address("10.0.0.9") }, "ip neigh del 10.0.0.9 dev a"],
+    [{ op: "netns.add", name: "lab1" }, "ip netns add lab1"],
+    [
+      { op: "sysctl.set", key: "net/ipv6/conf/eth0.1/accept_ra", value: "0", optional: true },
+      "sysctl -w net.ipv6.conf.eth0/1.accept_ra=0",
+    ],
+    [
+      { op: "rules.restore", family: 6, lines: ["*nat", "COMMIT"] },
+      "ip6tables-restore --noflush -w 10 <<'EOF'\n*nat\nCOMMIT\nEOF",
+    ],
+  ];
+
+  test.each(commands.map(([operation, text]) => [text, operation] as const))(
+    "writes %s",
+    (text, operation) => {
+      expect(onHost(operation)).toBe(text);
+    },
+  );
+
+  test("enters another namespace, its path quoted for a shell", () => {
+    const step = { op: "link.del", name: "eth0", netns: NETNS, why: "a test" } as const;
+    expect(formatStep(step)).toBe(`nsenter --net='/var/run/netns/it'\\''s mine' ip link del dev eth0`);
+  });
+});
+
+describe("formatOperation", () => {
+  test.each(["a#b", "a b", "a'b", "-n", ""])("refuses the word %j, which ip -batch would misread", (name) => {
+    const error = thrown(() => formatOperation({ op: "link.del", name }));
+    expect(error).toBeInstanceOf(RangeError);
+    expect(error).toMatchObject({ message: `word ${JSON.stringify(name)} can't stand in an ip batch` });
+  });
+
+  test("refuses a namespace path with a # where ip has to read it", () => {
+    const peer = { name: "eth0", netns: "/run/netns/a#b" };
+    const operation = { op: "link.add", link: { kind: "veth", name: "a", peer } } as const;
+    expect(thrown(() => formatOperation(operation))).toBeInstanceOf(RangeError);
+  });
+});
+
+describe("quoteWord", () => {
+  test.each([
+    ["eth0", "eth0"],
+    ["10.0.0.1/24", "10.0.0.1/24"],
+    ["", "''"],
+    ["a b", "'a b'"],
+    ["a#b", "'a#b'"],
+    ["$(x)", "'$(x)'"],
+    ["it's", `'it'\\''s'`],
+  ])("%j becomes %s", (word, quoted) => {
+    expect(quoteWord(word)).toBe(quoted);
+  });
+
+  test("gives a shell back the same word", () => {
+    for (const word of ["", "a b", "it's", "''", "$HOME", "`x`", "a\\b", '"', "*", "a\nb"]) {
+      const shell = Bun.spawnSync(["sh", "-c", `printf %s ${quoteWord(word)}`]);
+      expect(shell.stdout.toString()).toBe(word);
+    }
+  });
+});
+
+describe("formatPlan", () => {
+  test("says that an empty plan changes nothing", () => {
+    expect(formatPlan([])).toBe("# nothing to change\n");
+  });
+
+  test("gives a reason once for the steps that share it", () => {
+    const step = (name: string, why: string) => ({ op: "link.del", name, netns: HOST, why }) as const;
+    expect(formatPlan([step("a", "gone"), step("b", "gone"), step("c", "foreign")])).toBe(
+      "# gone\nip link del dev a\nip link del dev b\n# foreign\nip link del dev c\n",
+    );
+  });
+});

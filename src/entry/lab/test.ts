@@ -1,4 +1,4 @@
-import { openProber, startEcho } from "../../host/echo.ts";
+import { openProber, type ProbeAnswer, startEcho } from "../../host/echo.ts";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { formatAddress } from "../../net/address.ts";
@@ -51,7 +51,9 @@ interface Endpoint {
   readonly sources: readonly string[];
 }
 
-const TRIES = 3;
+/** A first answer within this, or the probe is asked again later: a lab that is cut in two must not take minutes. */
+const FIRST_TIMEOUT_MS = 150;
+const TRIES = 2;
 const TIMEOUT_MS = 1_000;
 
 /** Probes every pair of the lab, both families. Throws HostError when there is no lab. */
@@ -104,33 +106,42 @@ function classify(from: Endpoint, to: Endpoint): CheckName | null {
   return to.isPod ? "node → all pods" : null;
 }
 
+/** One probe that is still to be asked. */
+type Question = Omit<Probe, "rttMs" | "seenSource" | "ok">;
+
+/**
+ * One after the other first: a round trip is not measured while another one keeps the processor busy. What had no
+ * answer is asked again, then all at once.
+ */
 async function probeFrom(from: Endpoint, endpoints: readonly Endpoint[]): Promise<Probe[]> {
   const prober = await openProber(from.netns);
-  const probes: Probe[] = [];
   try {
-    for (const to of endpoints) {
-      const check = to === from ? null : classify(from, to);
-      for (const address of check === null ? [] : to.addresses) {
-        // One after the other: a round trip is not measured while another one keeps the processor busy.
-        const answer = await prober.ask(address, TRIES, TIMEOUT_MS);
-        const family = address.includes(":") ? 6 : 4;
-        const ok = answer.seenSource !== null && from.sources.includes(answer.seenSource);
-        const ownAddresses = from.sources;
-        if (check !== null)
-          probes.push({
-            check,
-            family,
-            from: from.label,
-            to: to.label,
-            address,
-            ...answer,
-            ownAddresses,
-            ok,
-          });
-      }
+    const probes: Probe[] = [];
+    for (const question of questionsOf(from, endpoints)) {
+      probes.push(judge(question, await prober.ask(question.address, 1, FIRST_TIMEOUT_MS)));
     }
+    return await Promise.all(
+      probes.map(async (probe) =>
+        probe.seenSource === null ? judge(probe, await prober.ask(probe.address, TRIES, TIMEOUT_MS)) : probe,
+      ),
+    );
   } finally {
     prober.close();
   }
-  return probes;
+}
+
+function questionsOf(from: Endpoint, endpoints: readonly Endpoint[]): Question[] {
+  return endpoints.flatMap((to) => {
+    const check = to === from ? null : classify(from, to);
+    if (check === null) return [];
+    return to.addresses.map((address) => {
+      const family = address.includes(":") ? 6 : 4;
+      return { check, family, from: from.label, to: to.label, address, ownAddresses: from.sources };
+    });
+  });
+}
+
+function judge(question: Question, answer: ProbeAnswer): Probe {
+  const ok = answer.seenSource !== null && question.ownAddresses.includes(answer.seenSource);
+  return { ...question, ...answer, ok };
 }

@@ -2,6 +2,7 @@
 # Needs: Node.js with npm, or Bun; root for demo and test; Debian/Ubuntu for the OS packages.
 SHELL := /bin/bash
 .ONESHELL:
+.SILENT:
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 
@@ -14,7 +15,7 @@ SOURCES = $(shell find src wasm/assembly -name '*.ts' 2>/dev/null) wasm/asconfig
 LAB_PACKAGES = iproute2 iptables
 TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps containerd runc containernetworking-plugins busybox-static
 
-.PHONY: build deps demo test lint format typecheck clean packages-lab packages-test
+.PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test
 
 build: dist/minicni
 
@@ -38,6 +39,9 @@ dist/minicni: wasm/build/minicni.wasm $(SOURCES)
 	"$$BUN" build $(BUILD_FLAGS) src/entry/main.ts --outfile dist/minicni.new >/dev/null
 	mv dist/minicni.new dist/minicni
 	ls -l dist/minicni | awk '{ printf "built dist/minicni, %.0f MB\n", $$5 / 1e6 }'
+
+install: build
+	installer/install-binary dist/minicni $(DESTDIR)/opt/cni/bin
 
 # Missing OS packages only; nothing is touched when all are there.
 define install_packages

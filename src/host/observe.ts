@@ -11,6 +11,7 @@ const RouteOutput = v.array(
     gateway: v.optional(v.string()),
     dev: v.optional(v.string()),
     protocol: v.optional(v.string()),
+    metric: v.optional(v.number()),
   }),
 );
 
@@ -29,7 +30,7 @@ export function observeRoutes(host: Host, netns: NetnsPath, family: Family): Rou
   const parsed = v.safeParse(RouteOutput, JSON.parse(text.trim() === "" ? "[]" : text));
   if (!parsed.success)
     throw new HostError("`ip -j route show` printed something unknown", "is iproute2 older than 4.14?");
-  return parsed.output.flatMap(({ dst, gateway, dev, protocol }) => {
+  return parsed.output.flatMap(({ dst, gateway, dev, protocol, metric }) => {
     const prefix = destination(dst, family);
     const via = gateway === undefined ? null : parseAddress(gateway);
     if (prefix === null || dev === undefined) return [];
@@ -40,6 +41,7 @@ export function observeRoutes(host: Host, netns: NetnsPath, family: Family): Rou
         dev,
         ...(via === null ? {} : { via }),
         ...(number === undefined ? {} : { protocol: number }),
+        ...(metric === undefined ? {} : { metric }),
       },
     ];
   });

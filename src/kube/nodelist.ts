@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { type Address, formatAddress, parseAddress } from "../net/address.ts";
-import { formatPrefix, isSamePrefix, type Prefix, parsePrefix } from "../net/prefix.ts";
+import { type Address, formatAddress, isSameAddress, parseAddress } from "../net/address.ts";
+import { formatPrefix, hasHostBits, overlaps, type Prefix, parsePrefix } from "../net/prefix.ts";
 
 /** What we need of one Node. */
 export interface NodeEntry {
@@ -47,26 +47,51 @@ export function parseNodeList(text: string): NodeSnapshot {
   const nodes: NodeEntry[] = [];
   const faults: { node: string; message: string }[] = [];
   for (const item of parsed.output.items) {
-    const node = item.metadata.name;
-    const texts = item.spec?.podCIDRs ?? (item.spec?.podCIDR ? [item.spec.podCIDR] : []);
+    const { podCIDR, podCIDRs } = item.spec ?? {};
+    const texts = podCIDRs !== undefined && podCIDRs.length > 0 ? podCIDRs : podCIDR ? [podCIDR] : [];
     const internal = (item.status?.addresses ?? []).filter(({ type }) => type === "InternalIP");
-    const podCidrs = texts.flatMap((cidr) => parsePrefix(cidr) ?? []);
-    const addresses = internal.flatMap(({ address }) => parseAddress(address) ?? []);
-    const owner = nodes.find((other) => other.podCidrs.some((a) => podCidrs.some((b) => isSamePrefix(a, b))));
-    const message =
-      podCidrs.length === 0
-        ? `has no pod CIDR (spec.podCIDRs is ${JSON.stringify(texts)})`
-        : podCidrs.length < texts.length || addresses.length < internal.length
-          ? `has a value that is no address: ${JSON.stringify([...texts, ...internal.map(({ address }) => address)])}`
-          : addresses.length === 0
-            ? "has no InternalIP"
-            : owner === undefined
-              ? null
-              : `has a pod CIDR of node ${owner.name}: ${podCidrs.map(formatPrefix).join(", ")}`;
-    if (message === null) nodes.push({ name: node, podCidrs, addresses });
-    else faults.push({ node, message });
+    const entry: NodeEntry = {
+      name: item.metadata.name,
+      podCidrs: texts.flatMap((cidr) => parsePrefix(cidr) ?? []),
+      addresses: internal.flatMap(({ address }) => parseAddress(address) ?? []),
+    };
+    const odd = [
+      ...texts.filter((text) => isOddCidr(text)),
+      ...internal.map(({ address }) => address).filter((text) => parseAddress(text) === null),
+    ];
+    const message = faultOf(entry, texts, odd) ?? conflictOf(entry, nodes);
+    if (message === null) nodes.push(entry);
+    else faults.push({ node: entry.name, message });
   }
   return { nodes, faults };
+}
+
+function isOddCidr(text: string): boolean {
+  const prefix = parsePrefix(text);
+  return prefix === null || hasHostBits(prefix);
+}
+
+/** What is wrong with a Node by itself; null when nothing is. */
+function faultOf(node: NodeEntry, texts: readonly string[], odd: readonly string[]): string | null {
+  if (texts.length === 0) return "has no pod CIDR (spec.podCIDRs is [])";
+  if (odd.length > 0) return `has a value that is no address or network: ${odd.join(", ")}`;
+  if (node.addresses.length === 0) return "has no InternalIP";
+  const doubled = node.podCidrs.find((a, index) =>
+    node.podCidrs.slice(index + 1).some((b) => overlaps(a, b)),
+  );
+  return doubled === undefined ? null : `has the pod CIDR ${formatPrefix(doubled)} twice`;
+}
+
+/** What contradicts an earlier Node; the earlier one keeps what it has. */
+function conflictOf(node: NodeEntry, earlier: readonly NodeEntry[]): string | null {
+  for (const other of earlier) {
+    if (other.name === node.name) return "is in the list twice";
+    const cidr = node.podCidrs.find((a) => other.podCidrs.some((b) => overlaps(a, b)));
+    if (cidr !== undefined) return `has a pod CIDR of node ${other.name}: ${formatPrefix(cidr)}`;
+    const address = node.addresses.find((a) => other.addresses.some((b) => isSameAddress(a, b)));
+    if (address !== undefined) return `has an InternalIP of node ${other.name}: ${formatAddress(address)}`;
+  }
+  return null;
 }
 
 /** The same form, for a lab that has no API server. */

@@ -33,16 +33,25 @@ export function diffRoutes(
   }
   const deletions = observed
     .filter(
-      (route) =>
-        route.protocol === ROUTE_PROTOCOL && !desired.some(({ dst }) => isSamePrefix(dst, route.dst)),
+      (route) => route.protocol === ROUTE_PROTOCOL && !desired.some((wanted) => isReplacedBy(route, wanted)),
     )
     .map((route): Step => ({ op: "route.del", netns, route, why: "routes of peers that are gone" }));
   return { plan: [...additions, ...deletions], conflicts };
 }
 
+/** `ip route replace` finds its match by destination and metric: another metric is another route, and stays. */
+function isReplacedBy(old: RouteSpec, wanted: RouteSpec): boolean {
+  return isSamePrefix(old.dst, wanted.dst) && metricOf(old) === metricOf(wanted);
+}
+
+/** Without a metric IPv4 has 0 and IPv6 1024 (IP6_RT_PRIO_USER), which `ip -j` prints. */
+function metricOf({ metric, dst }: RouteSpec): number {
+  return metric ?? (dst.address.family === 6 ? 1024 : 0);
+}
+
 function isSameRoute(a: RouteSpec, b: RouteSpec): boolean {
   const sameVia = a.via === undefined || b.via === undefined ? a.via === b.via : isSameAddress(a.via, b.via);
-  return sameVia && a.dev === b.dev;
+  return sameVia && a.dev === b.dev && metricOf(a) === metricOf(b);
 }
 
 /** A route in a few words, for messages. */

@@ -111,6 +111,7 @@ export function createFakeMachine(root: string): FakeMachine {
       if (isReal(path)) mkdirSync(dirname(path), { recursive: true });
       return work();
     },
+    isNetns: (path) => machine.namespaces.get(path)?.startsWith("4:") ?? false,
     namespaceId: (path) => machine.namespaces.get(path) ?? null,
     bootId: () => "boot-1",
     sleep: () => undefined,

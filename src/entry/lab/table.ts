@@ -21,7 +21,7 @@ export function formatReport(report: LabReport, paint: Paint): string {
   const lines = [
     ...picture(report, paint),
     "",
-    paint.bold(row(["check", "family", "passed", "min", "median", "max", "source kept"])),
+    paint.bold(`  ${row(["check", "family", "passed", "min", "median", "max", "source kept"])}`),
     ...CHECKS.flatMap((check) =>
       ([4, 6] as const).flatMap((family) => {
         const probes = report.probes.filter((probe) => probe.check === check && probe.family === family);

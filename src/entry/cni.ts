@@ -97,11 +97,11 @@ function refuseOwnNamespace({ netns, command }: Environment, host: Host): void {
       "wanted: the path of the sandbox's network namespace",
     );
   }
-  if (own !== null && theirs.split(":")[0] !== own.split(":")[0]) {
+  if (!host.isNetns(netns)) {
     throw new CniError(
       CNI_CODE.invalidNetns,
       `CNI_NETNS=${netns} is not a network namespace`,
-      "wanted: a file of nsfs, found another file",
+      "wanted: a network namespace, found another file",
     );
   }
 }

@@ -2,6 +2,7 @@ import { dlopen, FFIType } from "bun:ffi";
 import { HostError } from "./errors.ts";
 
 const SIGNATURES = {
+  ioctl: { args: [FFIType.i32, FFIType.u64], returns: FFIType.i32 },
   setns: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
   flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
   socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },

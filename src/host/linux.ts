@@ -15,6 +15,7 @@ import { executePlan } from "./execute.ts";
 import { libc } from "./libc.ts";
 import { observeAddresses, observeLink, observeRouteMtu } from "./links.ts";
 import type { Host } from "./machine.ts";
+import { isNetns } from "./netns.ts";
 import { spawn } from "./spawn.ts";
 
 const LOCK_EX_NB = 2 | 4;
@@ -35,6 +36,7 @@ export function createHost(): Host {
     },
     listFolder: (path) => unlessMissing(() => readdirSync(path)) ?? [],
     withLock,
+    isNetns: (path) => unlessMissing(() => isNetns(path)) ?? false,
     namespaceId: (path) =>
       unlessMissing(() => {
         const found = statSync(path);

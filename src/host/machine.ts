@@ -46,6 +46,8 @@ export interface Host {
   withLock<T>(path: string, timeoutMs: number, work: () => T): T;
   /** Device and inode of a namespace file (nsfs); null when the path does not exist. */
   namespaceId(path: string): string | null;
+  /** Whether the file is a network namespace; false when it does not exist. */
+  isNetns(path: string): boolean;
   /** Kernel boot ID, a UUID. */
   bootId(): string;
   /** Blocks this thread. */

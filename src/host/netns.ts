@@ -5,6 +5,18 @@ import { libc } from "./libc.ts";
 
 /** CLONE_NEWNET of include/uapi/linux/sched.h. */
 const CLONE_NEWNET = 0x40000000;
+/** _IO(0xb7, 3) of include/uapi/linux/nsfs.h: answers with the CLONE_ flag of a namespace file. */
+const NS_GET_NSTYPE = 0xb703;
+
+/** Whether the file at `path` is a network namespace (not one of another kind, nor any other file). */
+export function isNetns(path: NetnsPath): boolean {
+  const file = openSync(path, "r");
+  try {
+    return libc().ioctl(file, NS_GET_NSTYPE) === CLONE_NEWNET;
+  } finally {
+    closeSync(file);
+  }
+}
 
 /**
  * Runs `work` with this thread in the namespace at `path` and always comes back. Children spawned by `work` are born

@@ -188,10 +188,11 @@ describe("a machine that is in the way", () => {
     }
   });
 
-  test("CNI_NETNS is another kind of namespace: refused by the kernel, the path is told", () => {
+  test("CNI_NETNS is another kind of namespace: code 8, before the bridge is made", () => {
     const box = new Sandbox();
     const netns = "/proc/self/ns/uts";
-    expectRefusal(box, box.call("ADD", { id: "lost", netns }), { code: 999, told: [netns] });
+    expectRefusal(box, box.call("ADD", { id: "lost", netns }), { code: 8, told: [netns] });
+    expect(box.links().map(({ ifname }) => ifname)).toEqual(["lo"]);
   });
 
   test("the bridge's name is that of a veth: code 7", () => {

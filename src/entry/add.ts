@@ -38,10 +38,10 @@ export function add(environment: Environment, conf: NetConf, host: Host): string
   try {
     const attachment = describeAttachment(key, environment.netns, addresses, options);
     writeRecord(host, conf.stateDir, key, recordOf(attachment, ipam.dataDir, conf.raw.ipMasq === true));
-    const bridgeMac = ensureBridge(bridgeWish(conf, attachment), host);
+    const bridge = ensureBridge(bridgeWish(conf, attachment), host);
     if (conf.raw.ipMasq === true) addMasquerade(conf, ipam.sets, host);
     attach(attachment, host);
-    return formatResult(conf.cniVersion, toResult(attachment, bridgeMac, dns));
+    return formatResult(conf.cniVersion, toResult(attachment, bridge, dns));
   } catch (error) {
     undo(
       () =>
@@ -150,11 +150,15 @@ function recordOf(attachment: Attachment, dataDir: string, masquerade: boolean) 
   } as const;
 }
 
-function toResult(attachment: Attachment, bridgeMac: string, dns: Result["dns"]): Result {
-  const { bridge, hostVeth, hostMac, podMac, mtu, key, netns, addresses, routes } = attachment;
+function toResult(
+  attachment: Attachment,
+  bridge: { readonly mac: string; readonly mtu: number },
+  dns: Result["dns"],
+): Result {
+  const { hostVeth, hostMac, podMac, mtu, key, netns, addresses, routes } = attachment;
   return {
     interfaces: [
-      { name: bridge, mac: bridgeMac, mtu, sandbox: "" },
+      { name: attachment.bridge, mac: bridge.mac, mtu: bridge.mtu, sandbox: "" },
       { name: hostVeth, mac: hostMac, mtu, sandbox: "" },
       { name: key.ifname, mac: podMac, mtu, sandbox: netns },
     ],

@@ -39,15 +39,15 @@ export function planWish(wish: BridgeWish, host: Host): Plan {
 }
 
 /**
- * Makes the bridge as wished and returns its MAC. When nothing has to change (the usual case) no lock is taken and
+ * Makes the bridge as wished and returns its MAC and MTU (an older bridge keeps the MTU it has). When nothing has to change (the usual case) no lock is taken and
  * nothing is spawned; else one process at a time looks again and does it, so that 40 first pods make one bridge.
  */
-export function ensureBridge(wish: BridgeWish, host: Host): string {
+export function ensureBridge(wish: BridgeWish, host: Host): { readonly mac: string; readonly mtu: number } {
   if (planWish(wish, host).length > 0) {
     host.withLock(`${wish.stateDir}/bridge.lock`, LOCK_TIMEOUT_MS, () => {
       const plan = planWish(wish, host);
       if (plan.length > 0) host.execute(plan);
     });
   }
-  return host.link(wish.name)?.mac ?? "";
+  return host.link(wish.name) ?? { mac: "", mtu: wish.mtu };
 }

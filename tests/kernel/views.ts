@@ -35,7 +35,12 @@ export interface RouteView {
 
 export interface ResultView {
   readonly cniVersion: string;
-  readonly interfaces: readonly { readonly name: string; readonly mac: string; readonly sandbox?: string }[];
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly mac: string;
+    readonly mtu?: number;
+    readonly sandbox?: string;
+  }[];
   readonly ips: readonly { readonly address: string; readonly gateway: string; readonly version?: string }[];
   readonly routes?: readonly { readonly dst: string; readonly gw?: string }[];
 }

@@ -185,7 +185,6 @@ export function checkForAdd({ raw, bridge }: NetConf): void {
     ["vlan", raw.vlan || undefined],
     ["vlanTrunk", raw.vlanTrunk?.length ? raw.vlanTrunk : undefined],
     ["macspoofchk", raw.macspoofchk || undefined],
-    ["disableContainerInterface", raw.disableContainerInterface || undefined],
     [
       "ipMasqBackend",
       raw.ipMasq && raw.ipMasqBackend && raw.ipMasqBackend !== "iptables" ? raw.ipMasqBackend : undefined,

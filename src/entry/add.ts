@@ -71,6 +71,7 @@ function reserve(
   conf: NetConf,
   host: Host,
 ): Allocation[] {
+  if (ipam.sets.length === 0) return [];
   return store.transact(key, ipam.sets, (ledger) => {
     const record = readRecord(host, conf.stateDir, key);
     const [held] = store.find(key, knownAddresses(record));
@@ -103,7 +104,8 @@ function attach(attachment: Attachment, host: Host): void {
   } catch (error) {
     throw explain(error, attachment);
   }
-  awaitPort(attachment, host);
+  // A port whose far end stays down has no carrier, so it never opens.
+  if (!attachment.podDown) awaitPort(attachment, host);
 }
 
 /** The kernel's "File exists" for the veth pair has two causes; say which. */

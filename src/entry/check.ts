@@ -28,7 +28,7 @@ export function check(environment: Environment, conf: NetConf, host: Host): void
   };
   const faults = [
     ...hostFaults(key, conf, prev, host),
-    ...sandboxFaults(environment, prev, observeSandbox(host, environment.netns, environment.ifname)),
+    ...sandboxFaults(environment, conf, prev, observeSandbox(host, environment.netns, environment.ifname)),
     ...reservationFaults(key, conf, prev, host),
   ];
   if (faults.length === 0) return;
@@ -67,7 +67,12 @@ function gatewayFaults(conf: NetConf, prev: RawPrevResult, index: number, host: 
     .map((gateway) => `gateway ${gateway} is not on ${conf.bridge} (it has ${found.join(", ")})`);
 }
 
-function sandboxFaults({ ifname, netns }: Environment, prev: RawPrevResult, state: SandboxState): string[] {
+function sandboxFaults(
+  { ifname, netns }: Environment,
+  conf: NetConf,
+  prev: RawPrevResult,
+  state: SandboxState,
+): string[] {
   if (state.link === null) return [`${ifname} is missing in ${netns}`];
   const { link } = state;
   const index = (prev.interfaces ?? []).findIndex((known) => known.name === ifname && known.sandbox);
@@ -77,7 +82,7 @@ function sandboxFaults({ ifname, netns }: Environment, prev: RawPrevResult, stat
   );
   const routes = (prev.routes ?? []).flatMap(({ dst }) => parsePrefix(dst) ?? []);
   return [
-    ...(link.up ? [] : [`${ifname} is down, wanted up`]),
+    ...(link.up || conf.raw.disableContainerInterface === true ? [] : [`${ifname} is down, wanted up`]),
     ...(mac && mac !== link.mac ? [`${ifname} has MAC ${link.mac}, wanted ${mac}`] : []),
     ...ours
       .filter(({ address }) => !state.addresses.includes(address))

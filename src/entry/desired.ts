@@ -18,6 +18,7 @@ export interface IpamChoice {
 export function readIpam(conf: NetConf, environment: Environment, host: Host): IpamChoice {
   const { ipam } = conf.raw;
   const dataDir = ipam?.dataDir || DEFAULT_DATA_DIR;
+  if (conf.raw.disableContainerInterface === true) return { sets: [], requested: [], dataDir };
   const old: RangeText[] = ipam?.subnet ? [{ ...ipam, subnet: ipam.subnet }] : [];
   // host-local: ranges of the runtime first, the old top-level form before `ranges`.
   const texts = [
@@ -96,6 +97,7 @@ export function readOptions(conf: NetConf, environment: Environment, mtu: number
     // Without an ipam section there is no place to write routes: the pod needs its default route all the same.
     defaultRoute: raw.isDefaultGateway ?? !raw.ipam,
     enableDad: raw.enabledad ?? false,
+    podDown: raw.disableContainerInterface ?? false,
     mtu,
     mac: requestedMac(conf, environment.args),
     routes: (raw.ipam?.routes ?? []).map(parseRoute),

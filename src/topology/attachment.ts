@@ -24,6 +24,8 @@ export interface AttachmentOptions {
   readonly isolated: boolean;
   readonly defaultRoute: boolean;
   readonly enableDad: boolean;
+  /** The pod's end stays down and gets no addresses (`disableContainerInterface`: a VM runs its own stack on it). */
+  readonly podDown: boolean;
   /** Bytes. */
   readonly mtu: number;
   /** The pod-side MAC that was asked for. */
@@ -46,6 +48,8 @@ export interface Attachment {
   readonly hairpin: boolean;
   readonly isolated: boolean;
   readonly enableDad: boolean;
+  /** The pod's end stays down and gets no addresses (`disableContainerInterface`: a VM runs its own stack on it). */
+  readonly podDown: boolean;
 }
 
 /** The desired state of an attachment. Pure: the same arguments give the same names and MACs on every call. */
@@ -72,6 +76,7 @@ export function describeAttachment(
     hairpin: options.hairpin,
     isolated: options.isolated,
     enableDad: options.enableDad,
+    podDown: options.podDown,
   };
 }
 
@@ -88,7 +93,7 @@ function missingDefaults(addresses: readonly Allocation[], routes: readonly PodR
 
 /** The plan that makes an attachment on a bridge that is there: host side first, then inside the sandbox. */
 export function planAttach(attachment: Attachment): Plan {
-  return [...hostSteps(attachment), ...podSteps(attachment)];
+  return [...hostSteps(attachment), ...(attachment.podDown ? [] : podSteps(attachment))];
 }
 
 function hostSteps({

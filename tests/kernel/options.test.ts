@@ -61,6 +61,20 @@ describe("options of the bridge plugin", () => {
     expect(shown.trim()).toBe("10.99.0.0/16 via 10.7.0.9 dev eth0 metric 50 mtu 1200 advmss 1100");
   });
 
+  test("disableContainerInterface leaves the pod's end down and without addresses", () => {
+    const box = new Sandbox();
+    const pod = box.pod();
+    const conf = box.conf({ disableContainerInterface: true, ipam: undefined });
+    const result = box.add(pod, conf);
+    expect(result.ips).toEqual([]);
+    expect(must("nsenter", `--net=${pod.netns}`, "ip", "link", "show", "dev", "eth0")).toContain(
+      "state DOWN",
+    );
+    expect(box.call("CHECK", pod, { ...conf, prevResult: result }).exitCode).toBe(0);
+    expect(box.call("DEL", pod, conf).exitCode).toBe(0);
+    expect(hostVeth(box)).toBe("(none)");
+  });
+
   test("an older bridge keeps its MTU, and the result tells it", () => {
     const box = new Sandbox();
     box.add(box.pod(), box.conf({ mtu: 1400 }));

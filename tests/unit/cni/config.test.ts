@@ -128,12 +128,6 @@ describe("checkForAdd", () => {
     [{ vlanTrunk: [{ id: 1 }] }, 2, 'unsupported field: vlanTrunk=[{"id":1}]', "remove vlanTrunk"],
     [{ macspoofchk: true }, 2, "unsupported field: macspoofchk=true", "remove macspoofchk"],
     [
-      { disableContainerInterface: true },
-      2,
-      "unsupported field: disableContainerInterface=true",
-      "remove disableContainerInterface",
-    ],
-    [
       { ipMasq: true, ipMasqBackend: "nftables" },
       2,
       'unsupported field: ipMasqBackend="nftables"',

@@ -20,6 +20,7 @@ const OPTIONS: AttachmentOptions = {
   isolated: false,
   defaultRoute: true,
   enableDad: false,
+  podDown: false,
   mtu: 1450,
   mac: null,
   routes: [],

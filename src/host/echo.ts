@@ -45,7 +45,11 @@ function listen(netns: string, family: 4 | 6) {
       port: PORTS[family],
       socket: {
         data: (socket, data, port, address) => {
-          socket.send(JSON.stringify({ id: data.toString(), source: address }), port, address);
+          try {
+            socket.send(JSON.stringify({ id: data.toString(), source: address }), port, address);
+          } catch {
+            // No way back (EINVAL: a blackhole route): to the asker that is no answer, which is what it reports.
+          }
         },
       },
     }),

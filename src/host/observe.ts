@@ -10,6 +10,8 @@ const RouteOutput = v.array(
     dst: v.string(),
     gateway: v.optional(v.string()),
     dev: v.optional(v.string()),
+    type: v.optional(v.string()),
+    nexthops: v.optional(v.array(v.looseObject({ dev: v.optional(v.string()) }))),
     protocol: v.optional(v.string()),
     metric: v.optional(v.number()),
   }),
@@ -30,7 +32,9 @@ export function observeRoutes(host: Host, netns: NetnsPath, family: Family): Rou
   const parsed = v.safeParse(RouteOutput, JSON.parse(text.trim() === "" ? "[]" : text));
   if (!parsed.success)
     throw new HostError("`ip -j route show` printed something unknown", "is iproute2 older than 4.14?");
-  return parsed.output.flatMap(({ dst, gateway, dev, protocol, metric }) => {
+  return parsed.output.flatMap(({ dst, gateway, dev: device, type, nexthops, protocol, metric }) => {
+    // A blackhole or multipath route has no link of its own, but `ip route replace` would take its place.
+    const dev = device ?? nexthops?.[0]?.dev ?? type;
     const prefix = destination(dst, family);
     const via = gateway === undefined ? null : parseAddress(gateway);
     if (prefix === null || dev === undefined) return [];

@@ -82,7 +82,7 @@ describe("a lab of 2 nodes with 2 pods", () => {
     expect(probes.filter((probe) => !probe.ok)).toEqual([]);
     expect(drift).toEqual([]);
     expect(new Set(probes.map(({ check }) => check)).size).toBe(5);
-    expect(probes).toHaveLength(2 * (4 + 4 + 4 + 8 + 8));
+    expect(probes).toHaveLength(2 * (8 + 8 + 4 + 8 + 8));
     expect([ok, exitCode]).toEqual([true, 0]);
   });
 
@@ -110,6 +110,15 @@ describe("a lab of 2 nodes with 2 pods", () => {
     inNode(1, "ip", "route", "add", "10.244.2.0/24", "via", "172.31.255.2", "proto", "157");
     expect(report().ok).toBe(true);
   }, 60_000);
+
+  test("reports a foreign route in the way and leaves it", () => {
+    inNode(1, "ip", "route", "add", "blackhole", "10.244.2.0/24", "metric", "77", "proto", "static");
+    const { ok, drift } = report();
+    expect(ok).toBe(false);
+    expect(drift.join()).toContain("node1: 10.244.2.0/24: a route of protocol 4 by blackhole is in the way");
+    inNode(1, "ip", "route", "del", "blackhole", "10.244.2.0/24", "metric", "77");
+    expect(report().ok).toBe(true);
+  });
 
   test("sees source NAT at the receiver", () => {
     inNode(1, "iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "eth0", "-j", "MASQUERADE");

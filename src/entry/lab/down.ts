@@ -23,14 +23,18 @@ export function labDown(self: readonly string[], host: Host, say: (line: string)
 
 /** As a runtime would: DEL for every pod. A failure is told and does not keep the rest from going. */
 function detachPods(self: readonly string[], host: Host, present: readonly string[]): void {
-  try {
-    const lab = readLab(host);
-    for (const pod of lab?.pods ?? []) {
-      const node = lab?.nodes.find(({ name }) => name === pod.node);
-      if (node === undefined || !present.includes(`${LAB_PREFIX}${pod.node}`)) continue;
-      callPlugin("DEL", node, pod, self, host);
+  const attempt = <T>(work: () => T): T | null => {
+    try {
+      return work();
+    } catch (error) {
+      host.log(`lab down: ${error instanceof Error ? error.message : String(error)}`);
+      return null;
     }
-  } catch (error) {
-    host.log(`lab down: ${error instanceof Error ? error.message : String(error)}`);
+  };
+  const lab = attempt(() => readLab(host));
+  for (const pod of lab?.pods ?? []) {
+    const node = lab?.nodes.find(({ name }) => name === pod.node);
+    if (node === undefined || !present.includes(`${LAB_PREFIX}${pod.node}`)) continue;
+    attempt(() => callPlugin("DEL", node, pod, self, host));
   }
 }

@@ -2,7 +2,7 @@ import { Command, CommanderError } from "commander";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { labDown } from "./down.ts";
-import { createPaint, formatReport } from "./table.ts";
+import { createPaint, formatReport, toJson } from "./table.ts";
 import { labTest } from "./test.ts";
 import { labUp } from "./up.ts";
 
@@ -75,14 +75,9 @@ async function test(isJson: boolean, host: Host, print: (text: string) => void):
   const report = await labTest(host);
   const isColoured = process.stdout.isTTY === true && !process.env.NO_COLOR;
   print(
-    isJson ? `${JSON.stringify(report, bigIntsAsText, 2)}\n` : formatReport(report, createPaint(isColoured)),
+    isJson ? `${JSON.stringify(toJson(report), null, 2)}\n` : formatReport(report, createPaint(isColoured)),
   );
   return report.ok ? 0 : 1;
-}
-
-/** Addresses carry a bigint, which JSON has not. */
-function bigIntsAsText(_key: string, value: unknown): unknown {
-  return typeof value === "bigint" ? value.toString() : value;
 }
 
 /** The lab is removed whatever happens, also on Ctrl-C and SIGTERM. */
@@ -110,9 +105,10 @@ async function demo(
     await new Promise((resolve) => setTimeout(resolve, 0));
     return await test(isJson, host, print);
   } finally {
+    // The handlers stay until all is gone: without them a signal would kill us halfway, and leave the lab.
+    labDown(self, host, say);
     process.off("SIGINT", interrupted);
     process.off("SIGTERM", terminated);
-    labDown(self, host, say);
   }
 }
 

@@ -102,3 +102,13 @@ function verdict({ ok, probes, drift }: LabReport, paint: Paint): string {
   const text = `${passed} of ${probes.length} probes passed, ${state}`;
   return ok ? paint.good(text) : paint.bad(text);
 }
+
+/** The report for a machine: addresses and CIDRs as text. */
+export function toJson(report: LabReport): unknown {
+  const nodes = report.nodes.map(({ name, addresses, podCidrs }) => ({
+    name,
+    addresses: addresses.map(formatAddress),
+    podCidrs: podCidrs.map(formatPrefix),
+  }));
+  return { ...report, nodes };
+}

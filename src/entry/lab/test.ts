@@ -89,13 +89,14 @@ function nodeEndpoint({ name, addresses, podCidrs }: TopologyNode, pods: readonl
   const own = addresses.map(formatAddress);
   const gateways = podCidrs.map(({ address }) => formatAddress({ ...address, value: address.value + 1n }));
   const isTaken = (address: string) => pods.some((pod) => pod.addresses.includes(address));
+  const all = [...own, ...gateways.filter((address) => !isTaken(address))];
   return {
     label: name,
     node: name,
     isPod: false,
     netns: netnsPath(labNetns(name)),
-    addresses: own,
-    sources: [...own, ...gateways.filter((address) => !isTaken(address))],
+    addresses: all,
+    sources: all,
   };
 }
 

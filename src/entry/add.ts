@@ -11,8 +11,8 @@ import type { AttachmentKey } from "../ipam/reservation.ts";
 import { formatAddress } from "../net/address.ts";
 import { type Attachment, describeAttachment, planAttach } from "../topology/attachment.ts";
 import { createWasmPool } from "../wasm/pool.ts";
-import { type BridgeWish, ensureBridge } from "./bridge.ts";
-import { chooseMtu, type IpamChoice, isGateway, readDns, readIpam, readOptions } from "./desired.ts";
+import { bridgeWish, ensureBridge } from "./bridge.ts";
+import { chooseMtu, type IpamChoice, readDns, readIpam, readOptions } from "./desired.ts";
 import { addMasquerade } from "./masquerade.ts";
 
 /** Longest wait for the kernel to open a new bridge port, in milliseconds; it takes a few. */
@@ -85,17 +85,6 @@ function reserve(
     }
     return allocate(ipam.sets, ipam.requested, ledger, createWasmPool);
   });
-}
-
-function bridgeWish(conf: NetConf, attachment: Attachment): BridgeWish {
-  return {
-    name: conf.bridge,
-    mtu: attachment.mtu,
-    promisc: conf.raw.promiscMode ?? false,
-    forceAddress: conf.raw.forceAddress ?? false,
-    gateways: isGateway(conf) ? attachment.addresses : [],
-    stateDir: conf.stateDir,
-  };
 }
 
 function attach(attachment: Attachment, host: Host): void {

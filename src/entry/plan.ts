@@ -10,9 +10,9 @@ import { formatPlan } from "../plan/format.ts";
 import type { Plan } from "../plan/step.ts";
 import { describeAttachment, planAttach, planDetach } from "../topology/attachment.ts";
 import { createWasmPool } from "../wasm/pool.ts";
-import { planWish } from "./bridge.ts";
+import { bridgeWish, planWish } from "./bridge.ts";
 import { toCniError } from "./cni.ts";
-import { chooseMtu, isGateway, readIpam, readOptions } from "./desired.ts";
+import { chooseMtu, readIpam, readOptions } from "./desired.ts";
 import { planMissingMasquerade } from "./masquerade.ts";
 
 const USAGE = "minicni plan attach --config FILE --netns PATH [--ifname eth0] [--container-id ID]";
@@ -92,16 +92,8 @@ function describe(environment: Environment, stdin: string, host: Host): Plan {
     createWasmPool,
   );
   const attachment = describeAttachment(key, environment.netns, addresses, options);
-  const wish = {
-    name: conf.bridge,
-    mtu: attachment.mtu,
-    promisc: conf.raw.promiscMode ?? false,
-    forceAddress: conf.raw.forceAddress ?? false,
-    gateways: isGateway(conf) ? addresses : [],
-    stateDir: conf.stateDir,
-  };
   const masquerade = conf.raw.ipMasq === true ? planMissingMasquerade(conf, ipam.sets, host) : [];
-  return [...planWish(wish, host), ...masquerade, ...planAttach(attachment)];
+  return [...planWish(bridgeWish(conf, attachment), host), ...masquerade, ...planAttach(attachment)];
 }
 
 /** Sees what is reserved, keeps nothing. */

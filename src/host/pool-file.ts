@@ -17,10 +17,15 @@ interface Header {
 
 const PREFIX = ".pool.";
 
-/** The kept bitmap of a set; null when there is none, it is torn, of other ranges, or out of date. */
-export function readPoolFile(folder: string, index: number, set: RangeSet): Uint8Array | null {
+/** The kept bitmap of a set; null when there is none, it is torn, of other ranges, or not of the folder at `mtimeNs`. */
+export function readPoolFile(
+  folder: string,
+  index: number,
+  set: RangeSet,
+  mtimeNs: string,
+): Uint8Array | null {
   const kept = read(`${folder}/${PREFIX}${index}`);
-  if (kept === null || kept.header.mtimeNs !== mtimeOf(folder)) return null;
+  if (kept === null || kept.header.mtimeNs !== mtimeNs) return null;
   if (JSON.stringify(kept.header.ranges) !== JSON.stringify(describe(set))) return null;
   return kept.bits.length === bitmapBytes(slotsOfSet(set)) ? kept.bits : null;
 }
@@ -116,6 +121,7 @@ function write(path: string, folder: string, ranges: Header["ranges"], bits: Uin
   }
 }
 
-function mtimeOf(folder: string): string {
+/** The folder's mtime in nanoseconds: what a bitmap must have been written for. */
+export function mtimeOf(folder: string): string {
   return statSync(folder, { bigint: true }).mtimeNs.toString();
 }

@@ -12,7 +12,7 @@ import {
 } from "../ipam/reservation.ts";
 import { type Address, formatAddress, parseAddress } from "../net/address.ts";
 import type { Host } from "./machine.ts";
-import { readPoolFile, withoutAddresses, writePoolFile } from "./pool-file.ts";
+import { mtimeOf, readPoolFile, withoutAddresses, writePoolFile } from "./pool-file.ts";
 
 /** Longest wait for the store's lock; it is held for about a millisecond, so this only ends a hang. */
 const LOCK_TIMEOUT_MS = 30_000;
@@ -45,14 +45,10 @@ export function createReservationStore(host: Host, dataDir: string, network: str
     transact: (key, sets, work) =>
       locked(() => {
         sweepOtherBoots(host, folder);
-        const ledger = openLedger(host, folder, key, sets);
-        try {
-          return work(ledger);
-        } catch (error) {
-          const isFull = error instanceof AllocationError && error.isExhausted;
-          if (!isFull || sweepTorn(host, folder) === 0) throw error;
-          return work(ledger);
-        }
+        const { ledger, flush } = openLedger(host, folder, key, sets);
+        const result = retryOnceSwept(host, folder, () => work(ledger));
+        flush();
+        return result;
       }),
     find,
     release: (key, known) => {
@@ -70,7 +66,7 @@ export function createReservationStore(host: Host, dataDir: string, network: str
     peek: () => ({
       bitmap: () => null,
       reserved: () => reservedAddresses(host, folder),
-      cursor: (set) => parseAddress((host.readFile(`${folder}/last_reserved_ip.${set}`) ?? "").trim()),
+      cursor: (set) => readCursor(host, folder, set),
       claim: (address) => host.readFile(`${folder}/${reservationFile(address)}`) === null,
       release: () => undefined,
       keep: () => undefined,
@@ -82,20 +78,51 @@ function reservedAddresses(host: Host, folder: string): Address[] {
   return host.listFolder(folder).flatMap((name) => addressOfFile(name) ?? []);
 }
 
-function openLedger(host: Host, folder: string, key: AttachmentKey, sets: readonly RangeSet[]): Ledger {
-  const cursorFile = (set: number) => `${folder}/last_reserved_ip.${set}`;
-  return {
-    bitmap: (set) => readPoolFile(folder, set, sets[set] ?? []),
+/** A range that is full gets a second try when torn reservations were in it. */
+function retryOnceSwept<T>(host: Host, folder: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const isFull = error instanceof AllocationError && error.isExhausted;
+    if (!isFull || sweepTorn(host, folder) === 0) throw error;
+    return work();
+  }
+}
+
+function readCursor(host: Host, folder: string, set: number): Address | null {
+  return parseAddress((host.readFile(`${folder}/last_reserved_ip.${set}`) ?? "").trim());
+}
+
+/**
+ * Bitmaps hold for the folder as it was when the ledger was opened, and are written by `flush` when all claims are
+ * made: each claim changes the folder, so that one set's would make the bitmap of the set before it worthless.
+ */
+function openLedger(
+  host: Host,
+  folder: string,
+  key: AttachmentKey,
+  sets: readonly RangeSet[],
+): { ledger: Ledger; flush: () => void } {
+  const opened = mtimeOf(folder);
+  const kept = new Map<number, Uint8Array>();
+  const flush = () => {
+    for (const [set, bitmap] of kept) writePoolFile(folder, set, sets[set] ?? [], bitmap);
+  };
+  const ledger: Ledger = {
+    bitmap: (set) => readPoolFile(folder, set, sets[set] ?? [], opened),
     reserved: () => reservedAddresses(host, folder),
-    cursor: (set) => parseAddress((host.readFile(cursorFile(set)) ?? "").trim()),
+    cursor: (set) => readCursor(host, folder, set),
     claim: (address) => claim(host, folder, key, address),
     release: (address) => rmSync(`${folder}/${reservationFile(address)}`, { force: true }),
     keep: (set, bitmap, cursor) => {
       // host-local's own cursor file. In place: a torn cursor only means that the search starts elsewhere.
-      if (cursor !== null) writeFileSync(cursorFile(set), formatAddress(cursor), { mode: 0o600 });
-      writePoolFile(folder, set, sets[set] ?? [], bitmap);
+      if (cursor !== null) {
+        writeFileSync(`${folder}/last_reserved_ip.${set}`, formatAddress(cursor), { mode: 0o600 });
+      }
+      kept.set(set, bitmap);
     },
   };
+  return { ledger, flush };
 }
 
 function claim(host: Host, folder: string, key: AttachmentKey, address: Address): boolean {

@@ -160,7 +160,7 @@ function search(set: RangeSet, index: number, pool: AddressPool, ledger: Ledger)
   while (slot !== null) {
     pool.claim(slot);
     const place = addressOfSlot(set, slot);
-    if (place !== null && !set.some((range) => isSameAddress(range.gateway, place.address))) {
+    if (place !== null && !isGatewayOf(set, place.address)) {
       if (ledger.claim(place.address)) {
         ledger.keep(index, pool.bytes(), place.address);
         return {

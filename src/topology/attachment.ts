@@ -1,21 +1,14 @@
+import type { ResultRoute } from "../cni/result.ts";
 import type { Allocation } from "../ipam/allocate.ts";
 import type { AttachmentKey } from "../ipam/reservation.ts";
-import { type Address, isSameAddress } from "../net/address.ts";
+import { isSameAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
 import { macOfAddress, macOfName } from "../net/mac.ts";
 import { isSamePrefix, type Prefix } from "../net/prefix.ts";
 import { HOST, type NetnsPath, type Plan, type RouteSpec, type Step } from "../plan/step.ts";
 
 /** A route as the configuration gives it; without `gw` it goes by the gateway of its family. */
-export interface PodRoute {
-  readonly dst: Prefix;
-  readonly gw: Address | null;
-  readonly mtu?: number;
-  readonly advmss?: number;
-  readonly priority?: number;
-  readonly table?: number;
-  readonly scope?: number;
-}
+export type PodRoute = ResultRoute;
 
 /** What the configuration says about the links of an attachment. */
 export interface AttachmentOptions {

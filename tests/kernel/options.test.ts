@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
+import { readFileSync, statSync } from "node:fs";
 import { BRIDGE, destroySandboxes, must, Sandbox } from "./sandbox.ts";
 import { errorOf } from "./views.ts";
 
@@ -80,5 +81,25 @@ describe("options of the bridge plugin", () => {
     box.add(box.pod(), box.conf({ mtu: 1400 }));
     const { interfaces } = box.add(box.pod(), box.conf({ mtu: 1300, cniVersion: "1.1.0" }));
     expect(interfaces.map(({ mtu }) => mtu)).toEqual([1400, 1300, 1300]);
+  });
+});
+
+describe("kept bitmaps", () => {
+  test("of both families hold after an ADD and after a DEL, so that no call lists the folder", () => {
+    const box = new Sandbox();
+    const [a, b, c] = [box.pod(), box.pod(), box.pod()];
+    const folder = `${box.dataDir}/net1`;
+    const stamps = () =>
+      [0, 1].map((set) => /"mtimeNs":"(\d+)"/.exec(readFileSync(`${folder}/.pool.${set}`, "latin1"))?.[1]);
+    const now = () => statSync(folder, { bigint: true }).mtimeNs.toString();
+    box.add(a);
+    for (const step of [
+      () => box.add(b),
+      () => box.add(c, box.conf(), { CNI_ARGS: "IP=10.7.0.77" }),
+      () => box.call("DEL", a),
+    ]) {
+      step();
+      expect(stamps()).toEqual([now(), now()]);
+    }
   });
 });

@@ -35,7 +35,7 @@ export function observeRoutes(host: Host, netns: NetnsPath, family: Family): Rou
   return parsed.output.flatMap(({ dst, gateway, dev: device, type, nexthops, protocol, metric }) => {
     // A blackhole or multipath route has no link of its own, but `ip route replace` would take its place.
     const dev = device ?? nexthops?.[0]?.dev ?? type;
-    const prefix = destination(dst, family);
+    const prefix = parseDestination(dst, family);
     const via = gateway === undefined ? null : parseAddress(gateway);
     if (prefix === null || dev === undefined) return [];
     const number = protocol === undefined ? undefined : (PROTOCOLS.get(protocol) ?? Number(protocol));
@@ -51,7 +51,8 @@ export function observeRoutes(host: Host, netns: NetnsPath, family: Family): Rou
   });
 }
 
-function destination(text: string, family: Family): Prefix | null {
+/** A destination as `ip -j route` prints it: `default`, an address alone, or a prefix; null for anything else. */
+export function parseDestination(text: string, family: Family): Prefix | null {
   if (text === "default") return { address: { family, value: 0n }, length: 0 };
   const address = parseAddress(text);
   return address === null ? parsePrefix(text) : hostPrefix(address);

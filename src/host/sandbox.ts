@@ -1,8 +1,8 @@
 import * as v from "valibot";
-import { parseAddress } from "../net/address.ts";
-import { formatPrefix, hostPrefix, parsePrefix } from "../net/prefix.ts";
+import { formatPrefix, parsePrefix } from "../net/prefix.ts";
 import { HostError } from "./errors.ts";
 import type { Host } from "./machine.ts";
+import { parseDestination } from "./observe.ts";
 
 /** What is inside a sandbox: one link, its addresses (`address/length`) and the destinations of all routes by it. */
 export interface SandboxState {
@@ -28,9 +28,22 @@ const RouteOutput = v.array(v.looseObject({ dst: v.string(), dev: v.optional(v.s
 export function observeSandbox(host: Host, netns: string, ifname: string): SandboxState {
   const [found] = json(AddressOutput, run(host, netns, ["ip", "-j", "addr", "show", "dev", ifname])) ?? [];
   if (found?.ifname === undefined) return { link: null, addresses: [], routes: [] };
-  const routes = (["-4", "-6"] as const).flatMap((family) => {
-    const output = run(host, netns, ["ip", "-j", family, "route", "show", "table", "all", "dev", ifname]);
-    return (json(RouteOutput, output) ?? []).map(({ dst }) => normalDestination(dst, family));
+  const routes = ([4, 6] as const).flatMap((family) => {
+    const output = run(host, netns, [
+      "ip",
+      "-j",
+      `-${family}`,
+      "route",
+      "show",
+      "table",
+      "all",
+      "dev",
+      ifname,
+    ]);
+    return (json(RouteOutput, output) ?? []).flatMap(({ dst }) => {
+      const prefix = parseDestination(dst, family);
+      return prefix === null ? [] : [formatPrefix(prefix)];
+    });
   });
   return {
     link: { mac: found.address ?? "", mtu: found.mtu ?? 0, up: found.flags?.includes("UP") ?? false },
@@ -40,12 +53,6 @@ export function observeSandbox(host: Host, netns: string, ifname: string): Sandb
     }),
     routes,
   };
-}
-
-function normalDestination(dst: string, family: "-4" | "-6"): string {
-  if (dst === "default") return family === "-4" ? "0.0.0.0/0" : "::/0";
-  const address = parseAddress(dst);
-  return address === null ? dst : formatPrefix(hostPrefix(address));
 }
 
 function run(host: Host, netns: string, argv: string[]): string {

@@ -3,11 +3,11 @@ import type { Host } from "../../host/machine.ts";
 import { HOST } from "../../plan/step.ts";
 import { LAB_PREFIX } from "../../topology/lab.ts";
 import { callPlugin } from "./call.ts";
-import { LAB_FOLDER, readLab } from "./state.ts";
+import { LAB_FOLDER, labNamespaces, readLab } from "./state.ts";
 
 /** Removes the lab, whole or half made; twice is fine. Throws HostError when a namespace can't be removed. */
 export function labDown(self: readonly string[], host: Host, say: (line: string) => void): void {
-  const present = host.listFolder("/run/netns").filter((name) => name.startsWith(LAB_PREFIX));
+  const present = labNamespaces(host);
   detachPods(self, host, present);
   for (const name of present) {
     host.execute([{ op: "netns.del", name, netns: HOST, why: "the lab's namespaces" }]);

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { labDown } from "./down.ts";
+import { labNamespaces } from "./state.ts";
 import { createPaint, formatReport, toJson } from "./table.ts";
 import { labTest } from "./test.ts";
 import { labUp } from "./up.ts";
@@ -114,7 +115,7 @@ async function demo(
 
 /** A demo must not remove a lab that somebody else made. */
 function refuseForeignLab(host: Host): void {
-  if (host.listFolder("/run/netns").some((name) => name.startsWith("mclab-"))) {
+  if (labNamespaces(host).length > 0) {
     throw new HostError("there is a lab already", "remove it first: minicni lab down");
   }
 }

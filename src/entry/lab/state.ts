@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { parseNodeList } from "../../kube/nodelist.ts";
+import { LAB_PREFIX } from "../../topology/lab.ts";
 import type { TopologyNode } from "../../topology/node.ts";
 
 /** Where a lab keeps its NodeList, its pods, and each node's own folder. */
@@ -18,6 +19,11 @@ const StateSchema = v.object({ pods: v.array(PodSchema) });
 
 /** A pod of the lab; addresses as text without length. */
 export type LabPod = v.InferOutput<typeof PodSchema>;
+
+/** Names of the namespaces a lab has, whole or half made. */
+export function labNamespaces(host: Host): string[] {
+  return host.listFolder("/run/netns").filter((name) => name.startsWith(LAB_PREFIX));
+}
 
 /** Folder of one virtual node: its attachment records and reservations. */
 export function nodeFolder(node: string): string {

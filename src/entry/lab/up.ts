@@ -3,18 +3,10 @@ import type { Host } from "../../host/machine.ts";
 import { formatNodeList } from "../../kube/nodelist.ts";
 import { type Address, type Family, parseAddress } from "../../net/address.ts";
 import { HOST, type Plan } from "../../plan/step.ts";
-import {
-  describeLab,
-  LAB_DEVICE,
-  LAB_PREFIX,
-  type LabRange,
-  labNetns,
-  netnsPath,
-  planLab,
-} from "../../topology/lab.ts";
+import { describeLab, LAB_DEVICE, type LabRange, labNetns, netnsPath, planLab } from "../../topology/lab.ts";
 import { planResync } from "../resync.ts";
 import { callPlugin, resultAddresses } from "./call.ts";
-import { LAB_FOLDER, type LabPod, readLab, writePods } from "./state.ts";
+import { LAB_FOLDER, type LabPod, labNamespaces, readLab, writePods } from "./state.ts";
 
 /** How large a lab is. */
 export interface LabSize {
@@ -49,7 +41,7 @@ export function labUp(
   say: (line: string) => void,
 ): number {
   checkSize(size);
-  const left = host.listFolder("/run/netns").filter((name) => name.startsWith(LAB_PREFIX));
+  const left = labNamespaces(host);
   if (readLab(host) !== null || left.length > 0) {
     throw new HostError(
       `there is a lab already (${left.length} namespaces)`,

@@ -30,3 +30,18 @@ export function isBatchSafe(word: string): boolean {
 export function hostVethName(network: string, containerId: string, ifname: string): string {
   return HOST_VETH_PREFIX + hashHex(`${network}\n${containerId}\n${ifname}`).slice(0, 11);
 }
+
+/** Whether a link's name is that of a host-side veth (a {@link gatewayPortName} is not). */
+export function isHostVethName(name: string): boolean {
+  return name.startsWith(HOST_VETH_PREFIX) && /^[0-9a-f]{11}$/.test(name.slice(HOST_VETH_PREFIX.length));
+}
+
+/** The link that carries a VLAN's gateway addresses, named as the reference bridge plugin does; may be too long. */
+export function gatewayLinkName(bridge: string, vlan: number): string {
+  return `${bridge}.${vlan}`;
+}
+
+/** The other end of that link, a port of the bridge: ours, and no host veth, since `g` is no hex digit. */
+export function gatewayPortName(bridge: string, vlan: number): string {
+  return `${HOST_VETH_PREFIX}g${hashHex(gatewayLinkName(bridge, vlan)).slice(0, 10)}`;
+}

@@ -1,17 +1,26 @@
-import { type Family, formatAddress } from "../net/address.ts";
+import { type Address, type Family, formatAddress } from "../net/address.ts";
 import { isBatchSafe } from "../net/ifname.ts";
 import { formatPrefix } from "../net/prefix.ts";
-import { HOST, type LinkSettings, type NewLink, type Operation, type RouteSpec, type Step } from "./step.ts";
+import {
+  HOST,
+  type LinkSettings,
+  type NewLink,
+  type Operation,
+  type PortVlan,
+  type RouteSpec,
+  type Step,
+} from "./step.ts";
 
-/** What an operation is made of: words for `ip`, a sysctl file, or input for `iptables-restore`. */
+/** What an operation is made of: words for `ip` or `bridge`, a sysctl file, or input for a rule loader. */
 export type Command =
-  | { readonly tool: "ip"; readonly words: readonly string[] }
+  | { readonly tool: "ip" | "bridge"; readonly words: readonly string[] }
   | { readonly tool: "sysctl"; readonly key: string; readonly value: string; readonly optional: boolean }
-  | { readonly tool: "iptables-restore"; readonly family: Family; readonly lines: readonly string[] };
+  | { readonly tool: "iptables-restore"; readonly family: Family; readonly lines: readonly string[] }
+  | { readonly tool: "nft"; readonly lines: readonly string[] };
 
 /**
- * The command of one operation. Throws RangeError for a word that `ip -batch` would misread (blank, quote, `#`):
- * such a name must have been refused at the border.
+ * The command of one operation. Throws RangeError for a word that `ip -batch` (or `bridge -batch`, the same parser)
+ * would misread (blank, quote, `#`): such a name must have been refused at the border.
  */
 export function formatOperation(operation: Operation): Command {
   if (operation.op === "sysctl.set") {
@@ -20,16 +29,21 @@ export function formatOperation(operation: Operation): Command {
   if (operation.op === "rules.restore") {
     return { tool: "iptables-restore", family: operation.family, lines: operation.lines };
   }
-  const words = ipWords(operation);
+  if (operation.op === "rules.nft") return { tool: "nft", lines: operation.lines };
+  const tool = operation.op === "vlan.add" || operation.op === "vlan.del" ? "bridge" : "ip";
+  const words = wordsOf(operation);
   for (const word of words) {
-    if (!isBatchSafe(word)) throw new RangeError(`word ${JSON.stringify(word)} can't stand in an ip batch`);
+    if (!isBatchSafe(word)) {
+      const batch = tool === "ip" ? "an ip batch" : "a bridge batch";
+      throw new RangeError(`word ${JSON.stringify(word)} can't stand in ${batch}`);
+    }
   }
-  return { tool: "ip", words };
+  return { tool, words };
 }
 
-type IpOperation = Exclude<Operation, { op: "sysctl.set" | "rules.restore" }>;
+type WordOperation = Exclude<Operation, { op: "sysctl.set" | "rules.restore" | "rules.nft" }>;
 
-function ipWords(operation: IpOperation): string[] {
+function wordsOf(operation: WordOperation): string[] {
   switch (operation.op) {
     case "link.add":
       return linkAddWords(operation.link);
@@ -41,12 +55,14 @@ function ipWords(operation: IpOperation): string[] {
       return addressWords("replace", operation.dev, formatPrefix(operation.prefix), operation.nodad);
     case "addr.del":
       return addressWords("del", operation.dev, formatPrefix(operation.prefix), false);
-    case "route.add":
     case "route.replace":
     case "route.del":
       return routeWords(operation.op.slice("route.".length), operation.route);
-    case "neigh.del":
-      return ["neigh", "del", formatAddress(operation.address), "dev", operation.dev];
+    case "neigh.replace":
+      return neighbourWords(operation.address, operation.mac, operation.dev);
+    case "vlan.add":
+    case "vlan.del":
+      return vlanWords(operation.op.slice("vlan.".length), operation);
     case "netns.add":
     case "netns.del":
       return ["netns", operation.op.slice("netns.".length), operation.name];
@@ -66,7 +82,9 @@ function linkAddWords(link: NewLink): string[] {
     ...optional("mtu", link.mtu),
     ...optional("address", link.mac),
   ];
-  if (link.kind === "bridge") return [...own, "type", "bridge"];
+  if (link.kind === "bridge") {
+    return [...own, "type", "bridge", ...(link.vlanFiltering === true ? ["vlan_filtering", "1"] : [])];
+  }
   const { peer } = link;
   return [
     ...own,
@@ -86,6 +104,7 @@ function linkSetWords(name: string, set: LinkSettings): string[] {
   const words = ["link", "set", "dev", name];
   words.push(...optional("mtu", set.mtu), ...optional("address", set.mac), ...optional("master", set.master));
   words.push(...optional("addrgenmode", set.addrgenmode));
+  words.push(...optional("alias", set.alias));
   if (set.promisc !== undefined) words.push("promisc", onOff(set.promisc));
   if (set.up !== undefined) words.push(set.up ? "up" : "down");
   if (set.port !== undefined) {
@@ -93,7 +112,19 @@ function linkSetWords(name: string, set: LinkSettings): string[] {
     if (set.port.hairpin !== undefined) words.push("hairpin", onOff(set.port.hairpin));
     if (set.port.isolated !== undefined) words.push("isolated", onOff(set.port.isolated));
   }
+  if (set.vlanFiltering !== undefined)
+    words.push("type", "bridge", "vlan_filtering", set.vlanFiltering ? "1" : "0");
   return words;
+}
+
+function neighbourWords(address: Address, mac: string, dev: string): string[] {
+  // `reachable`, not `permanent`: after some 30 s without an answer the kernel asks again, should it have been wrong.
+  return ["neigh", "replace", formatAddress(address), "lladdr", mac, "dev", dev, "nud", "reachable"];
+}
+
+function vlanWords(verb: string, vlan: PortVlan): string[] {
+  const flags = (["pvid", "untagged", "self"] as const).filter((flag) => vlan[flag] === true);
+  return ["vlan", verb, "vid", String(vlan.vid), "dev", vlan.dev, ...flags];
 }
 
 function addressWords(verb: string, dev: string, prefix: string, nodad: boolean): string[] {
@@ -135,15 +166,22 @@ export function formatStep(step: Step): string {
   const enter = step.netns === HOST ? "" : `nsenter --net=${quoteWord(step.netns)} `;
   const command = formatOperation(step);
   switch (command.tool) {
-    case "ip": {
+    case "ip":
+    case "bridge": {
       // Routes and addresses of IPv6 need no -6: the family follows from the address.
-      return `${enter}ip ${command.words.map(quoteWord).join(" ")}`;
+      return `${enter}${command.tool} ${command.words.map(quoteWord).join(" ")}`;
     }
     case "sysctl":
       return `${enter}sysctl -w ${quoteWord(`${command.key.replaceAll(".", "\0").replaceAll("/", ".").replaceAll("\0", "/")}=${command.value}`)}`;
     case "iptables-restore":
-      return `${enter}${restoreTool(command.family)} --noflush -w 10 <<'EOF'\n${command.lines.join("\n")}\nEOF`;
+      return `${enter}${restoreTool(command.family)} --noflush -w 10 ${heredoc(command.lines)}`;
+    case "nft":
+      return `${enter}nft -f - ${heredoc(command.lines)}`;
   }
+}
+
+function heredoc(lines: readonly string[]): string {
+  return `<<'EOF'\n${lines.join("\n")}\nEOF`;
 }
 
 /** A plan as text: each step's reason as a comment, then its command. Empty plans say so. */

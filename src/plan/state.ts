@@ -11,6 +11,14 @@ export interface ObservedLink {
   readonly mac: string;
   readonly masterIndex: number | null;
   readonly portState: number | null;
+  /** Whether the port sends a frame back out of where it came from; null when it is no port. */
+  readonly hairpin: boolean | null;
+  /** Promiscuous by somebody's wish (IFF_PROMISC), not because it is a bridge port. */
+  readonly promisc: boolean;
+  /** Whether a bridge filters by VLAN; null for any other kind. */
+  readonly vlanFiltering: boolean | null;
+  /** IFLA_IFALIAS; empty when it has none. */
+  readonly alias: string;
 }
 
 /** One address on a link. */

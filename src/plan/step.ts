@@ -10,7 +10,14 @@ export const ROUTE_PROTOCOL = 157;
 
 /** One end of a veth pair, or a bridge, as it is born. `mtu` in bytes. */
 export type NewLink =
-  | { readonly kind: "bridge"; readonly name: string; readonly mac?: string; readonly mtu?: number }
+  | {
+      readonly kind: "bridge";
+      readonly name: string;
+      readonly mac?: string;
+      readonly mtu?: number;
+      /** Ports carry VLANs of their own; absent: the bridge is one broadcast domain. */
+      readonly vlanFiltering?: true;
+    }
   | {
       readonly kind: "veth";
       readonly name: string;
@@ -32,10 +39,24 @@ export interface LinkSettings {
   readonly mtu?: number;
   readonly mac?: string;
   readonly promisc?: boolean;
+  /** Text that `ip link` shows with the link, at most 255 bytes (IFALIASZ with its closing zero is 256). */
+  readonly alias?: string;
   /** "none": no link-local IPv6 address is made (a bridge port needs none). */
   readonly addrgenmode?: "none";
   /** Bridge port flags; the link must have its master already. */
   readonly port?: { readonly hairpin?: boolean; readonly isolated?: boolean };
+  /** Of a bridge that is there already; not together with `port`. */
+  readonly vlanFiltering?: boolean;
+}
+
+/** One VLAN of a bridge port. `pvid`: what comes in untagged belongs to it; `untagged`: its frames go out without tag. */
+export interface PortVlan {
+  readonly dev: string;
+  readonly vid: number;
+  readonly pvid?: boolean;
+  readonly untagged?: boolean;
+  /** Of the bridge device itself instead of a port. */
+  readonly self?: boolean;
 }
 
 /** A route; `via` absent: on-link. `metric` as in `ip route`. */
@@ -60,20 +81,34 @@ export type Operation =
   | { readonly op: "link.del"; readonly name: string }
   | { readonly op: "addr.replace"; readonly dev: string; readonly prefix: Prefix; readonly nodad: boolean }
   | { readonly op: "addr.del"; readonly dev: string; readonly prefix: Prefix }
-  | { readonly op: "route.add" | "route.replace" | "route.del"; readonly route: RouteSpec }
-  | { readonly op: "neigh.del"; readonly dev: string; readonly address: Address }
+  | { readonly op: "route.replace" | "route.del"; readonly route: RouteSpec }
+  | {
+      readonly op: "neigh.replace";
+      readonly dev: string;
+      readonly address: Address;
+      readonly mac: string;
+    }
+  | ({ readonly op: "vlan.add" | "vlan.del" } & PortVlan)
   /** Adds or deletes a named namespace (`ip netns`), only used by the lab. */
   | { readonly op: "netns.add" | "netns.del"; readonly name: string }
   /** `key` is the path below /proc/sys with `/`; `optional`: a missing file is no error (IPv6 off). */
   | { readonly op: "sysctl.set"; readonly key: string; readonly value: string; readonly optional: boolean }
   /** One `iptables-restore --noflush -w`; `lines` is its input, tables with their COMMIT. */
-  | { readonly op: "rules.restore"; readonly family: Family; readonly lines: readonly string[] };
+  | { readonly op: "rules.restore"; readonly family: Family; readonly lines: readonly string[] }
+  /** One `nft -f -`, a single transaction; `lines` is its input. */
+  | { readonly op: "rules.nft"; readonly lines: readonly string[] };
 
 /** One typed operation with its namespace, the reason a reader sees, and how it is taken back. */
 export type Step = Operation & {
   readonly netns: NetnsPath;
   readonly why: string;
   readonly undo?: Operation;
+  /**
+   * The kernel does it as a whole or says no: refused, it has made nothing, and what bears the name is somebody else's,
+   * so that `undo` must not run for it. Absent: the failed step may be half done. A step that was killed before it
+   * answered is neither.
+   */
+  readonly isAtomic?: true;
 };
 
 /** Ordered changes; an empty plan means that nothing has to change. */

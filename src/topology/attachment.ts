@@ -5,7 +5,18 @@ import { isSameAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
 import { macOfAddress, macOfName } from "../net/mac.ts";
 import { isSamePrefix, type Prefix } from "../net/prefix.ts";
-import { HOST, type NetnsPath, type Plan, type RouteSpec, type Step } from "../plan/step.ts";
+import {
+  HOST,
+  type LinkSettings,
+  type NetnsPath,
+  type Plan,
+  type RouteSpec,
+  type Step,
+} from "../plan/step.ts";
+import { vethAlias } from "./alias.ts";
+import { type PortVlans, portVlanSteps } from "./vlan.ts";
+
+export { parseVethAlias, vethAlias } from "./alias.ts";
 
 /** A route as the configuration gives it; without `gw` it goes by the gateway of its family. */
 export type PodRoute = ResultRoute;
@@ -24,10 +35,18 @@ export interface AttachmentOptions {
   /** The pod-side MAC that was asked for. */
   readonly mac: string | null;
   readonly routes: readonly PodRoute[];
+  /** The VLAN of what the pod sends untagged; absent, null or 0: none. */
+  readonly vlan?: number | null;
+  /** VLANs that the pod sends tagged, sorted and distinct; absent: none. */
+  readonly trunk?: readonly number[];
+  /** Keep the port in the bridge's default VLAN beside its own; absent: no. */
+  readonly preserveDefaultVlan?: boolean;
+  /** The link that carries the gateway addresses; absent or null: this host is no gateway of the pod. */
+  readonly gatewayDevice?: string | null;
 }
 
 /** What should be: one attachment's links, addresses and routes. */
-export interface Attachment {
+export interface Attachment extends PortVlans {
   readonly key: AttachmentKey;
   readonly netns: NetnsPath;
   readonly bridge: string;
@@ -43,6 +62,8 @@ export interface Attachment {
   readonly enableDad: boolean;
   /** The pod's end stays down and gets no addresses (`disableContainerInterface`: a VM runs its own stack on it). */
   readonly podDown: boolean;
+  /** The link that carries the gateway addresses; null: this host is no gateway of the pod. */
+  readonly gatewayDevice: string | null;
 }
 
 /** The desired state of an attachment. Pure: the same arguments give the same names and MACs on every call. */
@@ -70,10 +91,14 @@ export function describeAttachment(
     isolated: options.isolated,
     enableDad: options.enableDad,
     podDown: options.podDown,
+    vlan: options.vlan || null,
+    trunk: options.trunk ?? [],
+    preserveDefaultVlan: options.preserveDefaultVlan ?? false,
+    gatewayDevice: options.gatewayDevice ?? null,
   };
 }
 
-/** One default route for each family that has an address and no default route of its own. */
+/** One default route for each family that has an address and no default route of its own; on-link without gateway. */
 function missingDefaults(addresses: readonly Allocation[], routes: readonly PodRoute[]): PodRoute[] {
   const defaults: PodRoute[] = [];
   for (const { prefix, gateway } of addresses) {
@@ -86,20 +111,20 @@ function missingDefaults(addresses: readonly Allocation[], routes: readonly PodR
 
 /** The plan that makes an attachment on a bridge that is there: host side first, then inside the sandbox. */
 export function planAttach(attachment: Attachment): Plan {
-  return [...hostSteps(attachment), ...(attachment.podDown ? [] : podSteps(attachment))];
+  const pod = attachment.podDown ? [] : podSteps(attachment);
+  return [...hostSteps(attachment), ...neighbourSteps(attachment), ...pod];
 }
 
-function hostSteps({
-  hostVeth,
-  hostMac,
-  podMac,
-  mtu,
-  key,
-  netns,
-  bridge,
-  hairpin,
-  isolated,
-}: Attachment): Step[] {
+function hostSteps(attachment: Attachment): Step[] {
+  const { hostVeth, hostMac, podMac, mtu, key, netns, bridge, hairpin, isolated } = attachment;
+  const alias = vethAlias(key);
+  const set = (settings: LinkSettings, why: string): Step => ({
+    op: "link.set",
+    netns: HOST,
+    name: hostVeth,
+    set: settings,
+    why,
+  });
   const peer = { name: key.ifname, mac: podMac, mtu, netns };
   return [
     {
@@ -109,22 +134,34 @@ function hostSteps({
       link: { kind: "veth", name: hostVeth, mac: hostMac, mtu, peer },
       why: "veth pair, the pod's end born in its namespace",
       undo: { op: "link.del", name: hostVeth },
+      isAtomic: true,
     },
-    {
-      op: "link.set",
-      netns: HOST,
-      name: hostVeth,
-      set: { master: bridge, addrgenmode: "none", up: true },
-      why: "host end into the bridge",
-    },
-    {
-      op: "link.set",
-      netns: HOST,
-      name: hostVeth,
-      set: { port: { hairpin, ...(isolated ? { isolated } : {}) } },
-      why: hairpin ? "hairpin: a pod reaches itself through a Service" : "port flags",
-    },
+    set(
+      { master: bridge, addrgenmode: "none", ...(alias === null ? {} : { alias }) },
+      "host end into the bridge",
+    ),
+    ...portVlanSteps(hostVeth, attachment),
+    // Up last: before, a frame could pass where VLAN or isolation forbid it.
+    set(
+      { up: true, port: { hairpin, ...(isolated ? { isolated } : {}) } },
+      hairpin ? "up, with hairpin: a pod reaches itself through a Service" : "up, with its port flags",
+    ),
   ];
+}
+
+/** A reused address must not be sent to the MAC of its former owner (plugins#756). */
+function neighbourSteps({ gatewayDevice, addresses, podMac }: Attachment): Step[] {
+  if (gatewayDevice === null) return [];
+  return addresses
+    .filter(({ gateway }) => gateway !== null)
+    .map(({ prefix }) => ({
+      op: "neigh.replace",
+      netns: HOST,
+      dev: gatewayDevice,
+      address: prefix.address,
+      mac: podMac,
+      why: "the gateway knows the pod's MAC, whoever had the address before",
+    }));
 }
 
 function podSteps({ key, netns, addresses, routes, enableDad }: Attachment): Step[] {
@@ -175,14 +212,13 @@ function routeOf(route: PodRoute, dev: string, addresses: readonly Allocation[])
   const family = route.dst.address.family;
   const own = addresses.find(({ prefix }) => prefix.address.family === family);
   // SPEC: scope link means that the destination is on the link itself; a gateway would contradict it.
-  const gateway = route.gw ?? (route.scope === 253 ? undefined : own?.gateway);
+  const gateway = route.gw ?? (route.scope === 253 ? null : (own?.gateway ?? null));
   const scope = [...SCOPES].find(([number]) => number === route.scope)?.[1];
-  const isOwnGateway =
-    gateway !== undefined && own !== undefined && isSameAddress(gateway, own.prefix.address);
+  const isOwnGateway = gateway !== null && own !== undefined && isSameAddress(gateway, own.prefix.address);
   return {
     dst: route.dst,
     dev,
-    ...(gateway === undefined || isOwnGateway ? {} : { via: gateway }),
+    ...(gateway === null || isOwnGateway ? {} : { via: gateway }),
     ...(route.mtu === undefined ? {} : { mtu: route.mtu }),
     ...(route.advmss === undefined ? {} : { advmss: route.advmss }),
     ...(route.priority === undefined ? {} : { metric: route.priority }),

@@ -2,7 +2,7 @@ import { type Address, isSameAddress } from "../net/address.ts";
 import { macOfAddress, macOfName } from "../net/mac.ts";
 import { formatPrefix, isSamePrefix, overlaps, type Prefix } from "../net/prefix.ts";
 import type { ObservedAddress, ObservedLink } from "../plan/state.ts";
-import { HOST, type Plan, type Step } from "../plan/step.ts";
+import { HOST, type LinkSettings, type Plan, type Step } from "../plan/step.ts";
 
 /** The bridge as it should be. */
 export interface Bridge {
@@ -14,6 +14,8 @@ export interface Bridge {
   readonly addresses: readonly Prefix[];
   /** Replace a wrong address instead of refusing. */
   readonly forceAddress: boolean;
+  /** A port has VLANs of its own; absent: left as it is. */
+  readonly vlanFiltering?: boolean;
 }
 
 /** The name is taken by something else, or the bridge carries an address that contradicts ours. */
@@ -40,35 +42,59 @@ export function planBridge(
   link: ObservedLink | null,
   addresses: readonly ObservedAddress[],
 ): Plan {
-  if (link !== null && link.kind !== "bridge") {
-    throw new BridgeConflict(
-      `${bridge.name} already exists and is ${link.kind === "" ? "a physical device" : `of type ${link.kind}`}, wanted a bridge`,
-    );
-  }
+  checkKind(bridge.name, "bridge", link);
+  const isUnfiltered = link !== null && link.vlanFiltering !== true;
   return [
     ...(link === null ? createSteps(bridge) : []),
+    ...(bridge.vlanFiltering === true && isUnfiltered
+      ? [set(bridge, { vlanFiltering: true }, "ports with VLANs of their own")]
+      : []),
     ...addressSteps(bridge, addresses),
-    ...(bridge.promisc && link === null ? [set(bridge, { promisc: true }, "promiscuous bridge")] : []),
+    ...(bridge.promisc && link?.promisc !== true
+      ? [set(bridge, { promisc: true }, "promiscuous bridge")]
+      : []),
     ...(link?.up === true ? [] : [set(bridge, { up: true }, "the bridge up")]),
   ];
 }
 
-function set(bridge: Bridge, settings: Extract<Step, { op: "link.set" }>["set"], why: string): Step {
+/** Throws {@link BridgeConflict} when the name is taken by a link of another kind. */
+export function checkKind(name: string, kind: "bridge" | "veth", link: ObservedLink | null): void {
+  if (link === null || link.kind === kind) return;
+  const found = link.kind === "" ? "a physical device" : `of type ${link.kind}`;
+  throw new BridgeConflict(`${name} already exists and is ${found}, wanted a ${kind}`);
+}
+
+function set(bridge: Bridge, settings: LinkSettings, why: string): Step {
   return { op: "link.set", netns: HOST, name: bridge.name, set: settings, why };
 }
 
 function createSteps(bridge: Bridge): Step[] {
   const [first] = bridge.addresses;
   const mac = first === undefined ? macOfName(bridge.name) : macOfAddress(first.address);
-  const conf = `net/ipv6/conf/${bridge.name}`;
   return [
     {
       op: "link.add",
       netns: HOST,
       // A given MAC stays: otherwise the bridge takes the lowest of its ports' and connections die (cni#285).
-      link: { kind: "bridge", name: bridge.name, mac, mtu: bridge.mtu },
+      link: {
+        kind: "bridge",
+        name: bridge.name,
+        mac,
+        mtu: bridge.mtu - 1,
+        ...(bridge.vlanFiltering === true ? { vlanFiltering: true } : {}),
+      },
       why: "the bridge of this node's pods",
     },
+    // Changed, not given at birth: only then it counts as set by the user (BROPT_MTU_SET_BY_USER, net/bridge/br_if.c).
+    set(bridge, { mtu: bridge.mtu }, "an MTU that stays, whatever its ports have"),
+    ...gatewaySysctls(bridge.name),
+  ];
+}
+
+/** IPv6 settings of a new link that carries gateway addresses. */
+export function gatewaySysctls(dev: string): Step[] {
+  const conf = `net/ipv6/conf/${dev}`;
+  return [
     {
       op: "sysctl.set",
       netns: HOST,
@@ -88,7 +114,11 @@ function createSteps(bridge: Bridge): Step[] {
   ];
 }
 
-function addressSteps(bridge: Bridge, observed: readonly ObservedAddress[]): Step[] {
+/** The steps that give a link its gateway addresses. Throws {@link BridgeConflict}. */
+export function addressSteps(
+  bridge: Pick<Bridge, "name" | "addresses" | "forceAddress">,
+  observed: readonly ObservedAddress[],
+): Step[] {
   const steps: Step[] = [];
   for (const wanted of bridge.addresses) {
     if (observed.some(({ prefix }) => isSamePrefix(prefix, wanted))) continue;

@@ -14,6 +14,22 @@ describe("formatStep", () => {
       "ip link add name br0 mtu 1450 address 0e:00:00:00:00:01 type bridge",
     ],
     [
+      { op: "link.add", link: { kind: "bridge", name: "br0", vlanFiltering: true } },
+      "ip link add name br0 type bridge vlan_filtering 1",
+    ],
+    [
+      { op: "link.set", name: "br0", set: { vlanFiltering: true } },
+      "ip link set dev br0 type bridge vlan_filtering 1",
+    ],
+    [
+      { op: "link.set", name: "br0", set: { up: true, vlanFiltering: false } },
+      "ip link set dev br0 up type bridge vlan_filtering 0",
+    ],
+    [
+      { op: "link.set", name: "a", set: { master: "br0", alias: "minicni:pods:c1:eth0", up: true } },
+      "ip link set dev a master br0 alias minicni:pods:c1:eth0 up",
+    ],
+    [
       { op: "link.add", link: { kind: "veth", name: "a", peer: { name: "b", netns: HOST } } },
       "ip link add name a type veth peer name b",
     ],
@@ -51,7 +67,17 @@ describe("formatStep", () => {
       { op: "route.del", route: { dst: prefix("::/0"), dev: "a", scope: "link" } },
       "ip route del ::/0 dev a scope link",
     ],
-    [{ op: "neigh.del", dev: "a", address: address("10.0.0.9") }, "ip neigh del 10.0.0.9 dev a"],
+    [
+      { op: "neigh.replace", dev: "a", address: address("fd00::9"), mac: "0a:58:00:00:00:09" },
+      "ip neigh replace fd00::9 lladdr 0a:58:00:00:00:09 dev a nud reachable",
+    ],
+    [
+      { op: "vlan.add", dev: "a", vid: 10, pvid: true, untagged: true },
+      "bridge vlan add vid 10 dev a pvid untagged",
+    ],
+    [{ op: "vlan.add", dev: "br0", vid: 20, self: true }, "bridge vlan add vid 20 dev br0 self"],
+    [{ op: "vlan.add", dev: "a", vid: 30, pvid: false, untagged: false }, "bridge vlan add vid 30 dev a"],
+    [{ op: "vlan.del", dev: "a", vid: 1 }, "bridge vlan del vid 1 dev a"],
     [{ op: "netns.add", name: "lab1" }, "ip netns add lab1"],
     [
       { op: "sysctl.set", key: "net/ipv6/conf/eth0.1/accept_ra", value: "0", optional: true },
@@ -60,6 +86,10 @@ describe("formatStep", () => {
     [
       { op: "rules.restore", family: 6, lines: ["*nat", "COMMIT"] },
       "ip6tables-restore --noflush -w 10 <<'EOF'\n*nat\nCOMMIT\nEOF",
+    ],
+    [
+      { op: "rules.nft", lines: ["add table inet x", "delete table inet x"] },
+      "nft -f - <<'EOF'\nadd table inet x\ndelete table inet x\nEOF",
     ],
   ];
 
@@ -81,6 +111,33 @@ describe("formatOperation", () => {
     const error = thrown(() => formatOperation({ op: "link.del", name }));
     expect(error).toBeInstanceOf(RangeError);
     expect(error).toMatchObject({ message: `word ${JSON.stringify(name)} can't stand in an ip batch` });
+  });
+
+  test.each(["a#b", "-n"])("refuses the device %j, which bridge -batch would misread", (dev) => {
+    expect(thrown(() => formatOperation({ op: "vlan.add", dev, vid: 10 }))).toMatchObject({
+      name: "RangeError",
+      message: `word ${JSON.stringify(dev)} can't stand in a bridge batch`,
+    });
+  });
+
+  test("refuses an alias that ip -batch would misread", () => {
+    const operation = { op: "link.set", name: "a", set: { alias: "minicni:pods:c1:eth#0" } } as const;
+    expect(thrown(() => formatOperation(operation))).toBeInstanceOf(RangeError);
+  });
+
+  test("tells apart the tools that take words, so that a batch holds one of them", () => {
+    expect(formatOperation({ op: "link.del", name: "a" })).toEqual({
+      tool: "ip",
+      words: ["link", "del", "dev", "a"],
+    });
+    expect(formatOperation({ op: "vlan.del", dev: "a", vid: 1 })).toEqual({
+      tool: "bridge",
+      words: ["vlan", "del", "vid", "1", "dev", "a"],
+    });
+    expect(formatOperation({ op: "rules.nft", lines: ["flush ruleset"] })).toEqual({
+      tool: "nft",
+      lines: ["flush ruleset"],
+    });
   });
 
   test("refuses a namespace path with a # where ip has to read it", () => {

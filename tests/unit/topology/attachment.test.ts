@@ -44,9 +44,9 @@ describe("planAttach", () => {
     ).toBe(`# veth pair, the pod's end born in its namespace
 ip link add name mcni63935ca0bad mtu 1450 address 0e:96:44:aa:05:5d type veth peer name eth0 mtu 1450 address 0a:58:0a:01:00:02 netns /run/netns/c1
 # host end into the bridge
-ip link set dev mcni63935ca0bad master minicni0 addrgenmode none up
-# hairpin: a pod reaches itself through a Service
-ip link set dev mcni63935ca0bad type bridge_slave hairpin on
+ip link set dev mcni63935ca0bad master minicni0 addrgenmode none alias minicni:pods:c1:eth0
+# up, with hairpin: a pod reaches itself through a Service
+ip link set dev mcni63935ca0bad up type bridge_slave hairpin on
 # no wait for duplicate address detection
 nsenter --net=/run/netns/c1 sysctl -w net.ipv6.conf.eth0.accept_dad=0
 # no routes from router advertisements of other pods
@@ -65,9 +65,9 @@ nsenter --net=/run/netns/c1 ip route replace 0.0.0.0/0 via 10.1.0.1 dev eth0
     expect(formatPlan(plan)).toBe(`# veth pair, the pod's end born in its namespace
 ip link add name mcni63935ca0bad mtu 1450 address 0e:96:44:aa:05:5d type veth peer name eth0 mtu 1450 address 0a:58:0a:01:00:02 netns /run/netns/c1
 # host end into the bridge
-ip link set dev mcni63935ca0bad master minicni0 addrgenmode none up
-# port flags
-ip link set dev mcni63935ca0bad type bridge_slave hairpin off isolated on
+ip link set dev mcni63935ca0bad master minicni0 addrgenmode none alias minicni:pods:c1:eth0
+# up, with its port flags
+ip link set dev mcni63935ca0bad up type bridge_slave hairpin off isolated on
 # some runtimes start pods with IPv6 off
 nsenter --net=/run/netns/c1 sysctl -w net.ipv6.conf.eth0.disable_ipv6=0
 # no wait for duplicate address detection
@@ -102,6 +102,72 @@ nsenter --net=/run/netns/c1 ip route replace ::/0 via fd00::1 dev eth0
     const undone = planAttach(describeOn(["10.1.0.0/24"])).flatMap(({ undo }) => undo ?? []);
     expect(undone).toEqual([{ op: "link.del", name: describeOn([]).hostVeth }]);
   });
+
+  test("takes back nothing when the link was refused: what has the name is somebody else's", () => {
+    const steps = planAttach(describeOn(["10.1.0.0/24"]));
+    const mayMakeHalf = steps.filter(({ undo, isAtomic }) => undo !== undefined && isAtomic !== true);
+    expect(mayMakeHalf).toEqual([]);
+  });
+
+  test("gives a link no alias that the kernel would refuse", () => {
+    const key = { ...KEY, containerId: "c".repeat(250) };
+    const text = formatPlan(planAttach(describeAttachment(key, NETNS, [], OPTIONS)));
+    expect(linesWith("master", text)).toEqual([
+      expect.stringMatching(/^ip link set dev mcni[0-9a-f]{11} master minicni0 addrgenmode none$/),
+    ]);
+  });
+});
+
+/** The lines of the host's side between the birth of the pair and the pod's side. */
+function hostLines(more: Partial<AttachmentOptions>, subnets = ["10.1.0.0/24"]): string[] {
+  const lines = formatPlan(planAttach(describeOn(subnets, more))).split("\n");
+  return lines.filter((line) => /^(bridge|ip (link set|neigh))/.test(line));
+}
+
+describe("VLANs", () => {
+  const JOIN = "ip link set dev mcni63935ca0bad master minicni0 addrgenmode none alias minicni:pods:c1:eth0";
+  const UP = "ip link set dev mcni63935ca0bad up type bridge_slave hairpin on";
+
+  test("are set between joining the bridge and coming up", () => {
+    expect(hostLines({ vlan: 10, trunk: [20, 30] })).toEqual([
+      JOIN,
+      "bridge vlan del vid 1 dev mcni63935ca0bad",
+      "bridge vlan add vid 10 dev mcni63935ca0bad pvid untagged",
+      "bridge vlan add vid 20 dev mcni63935ca0bad",
+      "bridge vlan add vid 30 dev mcni63935ca0bad",
+      UP,
+    ]);
+  });
+
+  test.each([[{}], [{ vlan: null, trunk: [] }], [{ vlan: 0 }], [{ preserveDefaultVlan: true }]])(
+    "are not touched with %j",
+    (more) => expect(hostLines(more)).toEqual([JOIN, UP]),
+  );
+
+  test("leave the default one with preserveDefaultVlan", () => {
+    expect(hostLines({ trunk: [20], preserveDefaultVlan: true })).toEqual([
+      JOIN,
+      "bridge vlan add vid 20 dev mcni63935ca0bad",
+      UP,
+    ]);
+  });
+});
+
+describe("the gateway's neighbour entries", () => {
+  const DUAL = ["10.1.0.0/24", "fd00::/64"];
+
+  test("name the pod's MAC for each of its addresses, on the link that carries the gateway", () => {
+    const mac = "02:00:00:00:00:09";
+    const lines = hostLines({ mac, gatewayDevice: "minicni0.10" }, DUAL);
+    expect(lines.filter((line) => line.includes("neigh"))).toEqual([
+      `ip neigh replace 10.1.0.2 lladdr ${mac} dev minicni0.10 nud reachable`,
+      `ip neigh replace fd00::2 lladdr ${mac} dev minicni0.10 nud reachable`,
+    ]);
+  });
+
+  test.each([[{}], [{ gatewayDevice: null }]])("are left alone with %j", (more) => {
+    expect(hostLines(more, DUAL).join()).not.toContain("neigh");
+  });
 });
 
 describe("routes", () => {
@@ -126,6 +192,28 @@ describe("routes", () => {
       `nsenter --net=${NETNS} ip route replace 10.3.0.0/16 dev eth0 scope link`,
       `nsenter --net=${NETNS} ip route replace fd01::/64 dev eth0`,
     ]);
+  });
+});
+
+describe("an address without gateway", () => {
+  const describeAlone = (more: Partial<AttachmentOptions>) => {
+    const alone = { prefix: prefix("10.1.0.2/24"), gateway: null };
+    return describeAttachment(KEY, NETNS, [alone], { ...OPTIONS, ...more });
+  };
+
+  test("has on-link routes, the default one too", () => {
+    const routes = [{ dst: prefix("10.2.0.0/16"), gw: null }];
+    const attachment = describeAlone({ routes });
+    expect(attachment.routes).toEqual([...routes, { dst: prefix("0.0.0.0/0"), gw: null }]);
+    expect(linesWith("ip route", formatPlan(planAttach(attachment)))).toEqual([
+      `nsenter --net=${NETNS} ip route replace 10.2.0.0/16 dev eth0`,
+      `nsenter --net=${NETNS} ip route replace 0.0.0.0/0 dev eth0`,
+    ]);
+  });
+
+  test("is no neighbour of the gateway", () => {
+    const text = formatPlan(planAttach(describeAlone({ gatewayDevice: "minicni0" })));
+    expect(text).not.toContain("neigh");
   });
 });
 

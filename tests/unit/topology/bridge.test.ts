@@ -27,6 +27,10 @@ const LINK: ObservedLink = {
   mac: "0a:58:0a:01:00:01",
   masterIndex: null,
   portState: null,
+  hairpin: null,
+  promisc: false,
+  vlanFiltering: false,
+  alias: "",
 };
 const carries = (text: string, linkLocal = false): ObservedAddress => ({ prefix: prefix(text), linkLocal });
 
@@ -38,7 +42,9 @@ describe("planBridge", () => {
       [],
     );
     expect(formatPlan(plan)).toBe(`# the bridge of this node's pods
-ip link add name minicni0 mtu 1450 address 0a:58:0a:01:00:01 type bridge
+ip link add name minicni0 mtu 1449 address 0a:58:0a:01:00:01 type bridge
+# an MTU that stays, whatever its ports have
+ip link set dev minicni0 mtu 1450
 # pods must not be able to give routes to the node (CVE-2020-10749)
 sysctl -w net.ipv6.conf.minicni0.accept_ra=0
 # the gateway address is ours by configuration: no wait
@@ -59,6 +65,34 @@ ip link set dev minicni0 up
 
   test("changes nothing on a bridge that is as wished, whatever its MTU", () => {
     expect(planBridge(BRIDGE, { ...LINK, mtu: 9000 }, [carries("10.1.0.1/24")])).toEqual([]);
+  });
+
+  test("makes a missing bridge for VLANs with the filter on", () => {
+    expect(formatPlan(planBridge({ ...BRIDGE, vlanFiltering: true }, null, []))).toContain(
+      "ip link add name minicni0 mtu 1449 address 0a:58:0a:01:00:01 type bridge vlan_filtering 1\n",
+    );
+  });
+
+  test.each([false, null])("turns the VLAN filter on where it is %j", (vlanFiltering) => {
+    const wish = { ...BRIDGE, vlanFiltering: true };
+    expect(formatPlan(planBridge(wish, { ...LINK, vlanFiltering }, [carries("10.1.0.1/24")]))).toBe(
+      "# ports with VLANs of their own\nip link set dev minicni0 type bridge vlan_filtering 1\n",
+    );
+  });
+
+  test("leaves the VLAN filter on for pods without VLAN: others may need it", () => {
+    const filters = { ...LINK, vlanFiltering: true };
+    for (const wish of [BRIDGE, { ...BRIDGE, vlanFiltering: false }, { ...BRIDGE, vlanFiltering: true }])
+      expect(planBridge(wish, filters, [carries("10.1.0.1/24")])).toEqual([]);
+  });
+
+  test("makes a bridge promiscuous that is not", () => {
+    const wish = { ...BRIDGE, promisc: true };
+    expect(formatPlan(planBridge(wish, LINK, [carries("10.1.0.1/24")]))).toBe(
+      "# promiscuous bridge\nip link set dev minicni0 promisc on\n",
+    );
+    expect(planBridge(wish, { ...LINK, promisc: true }, [carries("10.1.0.1/24")])).toEqual([]);
+    expect(planBridge(BRIDGE, { ...LINK, promisc: true }, [carries("10.1.0.1/24")])).toEqual([]);
   });
 
   test("takes a bridge up that is down", () => {

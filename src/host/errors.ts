@@ -16,6 +16,17 @@ export class BusyError extends HostError {
   override readonly name = "BusyError";
 }
 
+/** The call's own time is over, or somebody ended it; `step` is what it was busy with. */
+export class OverdueError extends HostError {
+  override readonly name = "OverdueError";
+  constructor(
+    readonly step: string,
+    reason: string,
+  ) {
+    super(`gave up at ${step}: ${reason}`, "try again; see why this step is slow on this node");
+  }
+}
+
 /** One step of a plan failed; what came before it has been taken back. */
 export class ExecuteError extends HostError {
   override readonly name = "ExecuteError";

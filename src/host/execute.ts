@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { type Command, formatOperation, formatStep, restoreTool } from "../plan/format.ts";
 import { HOST, type Plan, type Step } from "../plan/step.ts";
-import { ExecuteError, HostError } from "./errors.ts";
+import type { Deadline } from "./deadline.ts";
+import { ExecuteError, HostError, OverdueError } from "./errors.ts";
 import { inNetns } from "./netns.ts";
 import { spawn } from "./spawn.ts";
 
@@ -10,38 +11,49 @@ interface Batch {
   readonly commands: readonly Command[];
 }
 
+/** Time for taking back what a failed or interrupted plan did, in milliseconds; it is a few `ip` runs. */
+const UNDO_TIME_MS = 10_000;
+
 /**
- * The iproute2 executor. Neighbouring `ip` steps of one namespace become one `ip -batch -` (one spawn each), rules
- * one `iptables-restore --noflush -w`. At the first failure the undo of every finished step, and of the failed one
- * (it may be half done), runs in reverse order; then ExecuteError names the step.
+ * The iproute2 executor. Neighbouring steps of one tool and one namespace become one `ip -batch -` (one spawn each),
+ * rules one `iptables-restore --noflush -w`. At the first failure the undo of every finished step, and of the failed
+ * one (it may be half done), runs in reverse order; then ExecuteError names the step. OverdueError when the deadline
+ * ended it, with the same undoing before.
  */
-export function executePlan(plan: Plan): void {
+export async function executePlan(plan: Plan, deadline: Deadline): Promise<void> {
   const done: Step[] = [];
   for (const batch of toBatches(plan)) {
-    const failure = runBatch(batch);
-    done.push(
-      ...batch.steps.slice(0, failure === null ? undefined : failure.index + (madeNothing(failure) ? 0 : 1)),
-    );
+    let failure: Failure | null;
+    try {
+      failure = await runBatch(batch, deadline);
+    } catch (error) {
+      // Cut off in the middle of a batch: any of its steps may have been done.
+      await takeBack([...done, ...batch.steps], deadline);
+      throw error instanceof OverdueError && batch.steps[0] !== undefined
+        ? overdueAt(batch.steps[0], error)
+        : error;
+    }
+    done.push(...batch.steps.slice(0, failure?.tried));
     if (failure === null) continue;
-    takeBack(done);
+    await takeBack(done, deadline);
     const step = batch.steps[failure.index] ?? batch.steps[0];
     if (step === undefined) throw new HostError(failure.message, "report this as a fault of minicni");
     throw new ExecuteError(step, formatStep(step), failure.message, failure.hint);
   }
 }
 
-/** What was there before a refused step is not ours to take back: it may be a live pod's link. */
-function madeNothing({ message }: Failure): boolean {
-  return message.includes("File exists");
+function overdueAt(step: Step, { message }: OverdueError): OverdueError {
+  return new OverdueError(`${step.why} (\`${formatStep(step)}\` and what follows it)`, message);
 }
 
 /** Undo is best effort: whatever is already gone is as good as removed. */
-function takeBack(done: readonly Step[]): void {
+async function takeBack(done: readonly Step[], deadline: Deadline): Promise<void> {
+  deadline.renew(UNDO_TIME_MS);
   for (const step of [...done].reverse()) {
     if (step.undo === undefined) continue;
     const undo: Step = { ...step.undo, netns: step.netns, why: `undo: ${step.why}` };
     try {
-      runBatch({ steps: [undo], commands: [formatOperation(undo)] });
+      await runBatch({ steps: [undo], commands: [formatOperation(undo)] }, deadline);
     } catch {
       // The failure that led here is the one worth telling.
     }
@@ -55,8 +67,8 @@ function toBatches(plan: Plan): Batch[] {
     const last = batches.at(-1);
     const joins =
       last !== undefined &&
-      command.tool === "ip" &&
-      last.commands[0]?.tool === "ip" &&
+      isBatchTool(command.tool) &&
+      last.commands[0]?.tool === command.tool &&
       last.steps[0]?.netns === step.netns;
     if (joins) {
       last.steps.push(step);
@@ -68,26 +80,45 @@ function toBatches(plan: Plan): Batch[] {
   return batches;
 }
 
+function isBatchTool(tool: Command["tool"]): tool is "ip" | "bridge" {
+  return tool === "ip" || tool === "bridge";
+}
+
 interface Failure {
+  /** The step that failed. */
   readonly index: number;
+  /** How many steps may have changed something. */
+  readonly tried: number;
   readonly message: string;
   readonly hint: string;
 }
 
-function runBatch(batch: Batch): Failure | null {
+/** Null when all went well. OverdueError passes through; every other refusal of the machine is a failure. */
+async function runBatch(batch: Batch, deadline: Deadline): Promise<Failure | null> {
   const netns = batch.steps[0]?.netns ?? HOST;
   const [first] = batch.commands;
   if (first === undefined) return null;
   try {
-    if (first.tool === "ip") return runIp(netns, batch.commands);
-    if (first.tool === "sysctl") return writeSysctl(netns, first.key, first.value, first.optional);
-    const argv = [restoreTool(first.family), "--noflush", "-w", "10"];
-    const child = spawn({ argv, stdin: `${first.lines.join("\n")}\n`, netns });
-    return child.exitCode === 0
-      ? null
-      : { index: 0, message: told(child.stderr, child.timedOut), hint: RULES_HINT };
+    switch (first.tool) {
+      case "ip":
+      case "bridge":
+        return await runLines(first.tool, netns, batch, deadline);
+      case "sysctl":
+        return writeSysctl(netns, first.key, first.value, first.optional);
+      case "nft":
+        return await runRules(["nft", "-f", "-"], first.lines, netns, deadline);
+      case "iptables-restore":
+        return await runRules(
+          [restoreTool(first.family), "--noflush", "-w", "10"],
+          first.lines,
+          netns,
+          deadline,
+        );
+    }
   } catch (error) {
-    if (error instanceof HostError) return { index: 0, message: error.message, hint: error.hint };
+    if (error instanceof HostError && !(error instanceof OverdueError)) {
+      return { index: 0, tried: 1, message: error.message, hint: error.hint };
+    }
     throw error;
   }
 }
@@ -95,16 +126,37 @@ function runBatch(batch: Batch): Failure | null {
 const RULES_HINT =
   "see whether another program holds the xtables lock, and whether the line is understood by hand";
 
+async function runRules(
+  argv: readonly string[],
+  lines: readonly string[],
+  netns: string,
+  deadline: Deadline,
+): Promise<Failure | null> {
+  const child = await spawn({ argv, stdin: `${lines.join("\n")}\n`, netns }, deadline);
+  if (child.exitCode === 0) return null;
+  return { index: 0, tried: 1, message: told(child.stderr, child.timedOut), hint: RULES_HINT };
+}
+
 /** Words were checked by `formatOperation`, so that joining them with blanks can't be misread. */
-function runIp(netns: string, commands: readonly Command[]): Failure | null {
-  const lines = commands.map((command) => (command.tool === "ip" ? command.words.join(" ") : ""));
-  const child = spawn({ argv: ["ip", "-batch", "-"], stdin: `${lines.join("\n")}\n`, netns });
+async function runLines(
+  tool: "ip" | "bridge",
+  netns: string,
+  { steps, commands }: Batch,
+  deadline: Deadline,
+): Promise<Failure | null> {
+  const lines = commands.map((command) => ("words" in command ? command.words.join(" ") : ""));
+  const stdin = `${lines.join("\n")}\n`;
+  const child = await spawn({ argv: [tool, "-batch", "-"], stdin, netns }, deadline);
   if (child.exitCode === 0) return null;
   // "Command failed -:2": the number of the bad line; those before it have been applied (not atomic).
   const bad = /Command failed -:(\d+)/.exec(child.stderr);
-  const index = bad?.[1] === undefined ? 0 : Number(bad[1]) - 1;
   const message = told(child.stderr.replace(/Command failed -:\d+\n?/, ""), child.timedOut);
-  return { index, message, hint: "run the command by hand to see more" };
+  const hint = "run the command by hand to see more";
+  // Killed in the middle: how far it came is unknown, so that all of it counts as tried.
+  if (bad?.[1] === undefined) return { index: 0, tried: commands.length, message, hint };
+  const index = Number(bad[1]) - 1;
+  // What was there before a refused step is not ours to take back: it may be a live pod's link.
+  return { index, tried: steps[index]?.isAtomic === true ? index : index + 1, message, hint };
 }
 
 function told(stderr: string, timedOut: boolean): string {
@@ -123,6 +175,7 @@ function writeSysctl(netns: string, key: string, value: string, optional: boolea
     if (optional && code === "ENOENT") return null;
     return {
       index: 0,
+      tried: 1,
       message: String(error),
       hint: `write ${value} to /proc/sys/${key} by hand to see why`,
     };

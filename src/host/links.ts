@@ -1,7 +1,7 @@
 import type { Address } from "../net/address.ts";
 import type { ObservedAddress, ObservedLink } from "../plan/state.ts";
 import { HostError } from "./errors.ts";
-import { ask, attributes, type Message } from "./netlink.ts";
+import { ask, attributes, decodeAddress, encodeAddress, type Message } from "./netlink.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
@@ -14,14 +14,19 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
+const IFLA_IFALIAS = 20;
 const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_DATA = 5;
+const IFLA_BR_VLAN_FILTERING = 7;
 const IFLA_BRPORT_STATE = 1;
+const IFLA_BRPORT_MODE = 4;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const IFF_UP = 1;
+const IFF_PROMISC = 0x100;
 const ENODEV = 19;
 
 /** One link of our namespace by name, in one netlink request; null when there is none. */
@@ -44,21 +49,37 @@ function observeOne(
   return message?.type === RTM_NEWLINK ? decodeLink(message) : null;
 }
 
+/** All links of our namespace. */
+export function observeLinks(): ObservedLink[] {
+  const query = { type: RTM_GETLINK, dump: true, fixed: new Uint8Array(16), attributes: [] };
+  return ask(query, () => undefined).flatMap((message) =>
+    message.type === RTM_NEWLINK ? [decodeLink(message)] : [],
+  );
+}
+
 function decodeLink(message: Message): ObservedLink {
   const found = attributes(message.body, 16);
   const info = found.get(IFLA_LINKINFO);
   const details = info === undefined ? new Map<number, DataView>() : attributes(info, 0);
   const slave = details.get(IFLA_INFO_SLAVE_DATA);
-  const port = slave === undefined ? undefined : attributes(slave, 0).get(IFLA_BRPORT_STATE);
+  const port = slave === undefined ? undefined : attributes(slave, 0);
+  const kind = text(details.get(IFLA_INFO_KIND));
+  const data = kind === "bridge" ? details.get(IFLA_INFO_DATA) : undefined;
+  const filtering = data === undefined ? undefined : attributes(data, 0).get(IFLA_BR_VLAN_FILTERING);
+  const flags = message.body.getUint32(8, true);
   return {
     index: message.body.getInt32(4, true),
     name: text(found.get(IFLA_IFNAME)),
-    kind: text(details.get(IFLA_INFO_KIND)),
-    up: (message.body.getUint32(8, true) & IFF_UP) !== 0,
+    alias: text(found.get(IFLA_IFALIAS)),
+    kind,
+    up: (flags & IFF_UP) !== 0,
+    promisc: (flags & IFF_PROMISC) !== 0,
+    vlanFiltering: filtering === undefined ? null : filtering.getUint8(0) !== 0,
     mtu: found.get(IFLA_MTU)?.getUint32(0, true) ?? 0,
     mac: mac(found.get(IFLA_ADDRESS)),
     masterIndex: found.get(IFLA_MASTER)?.getUint32(0, true) ?? null,
-    portState: port?.getUint8(0) ?? null,
+    portState: port?.get(IFLA_BRPORT_STATE)?.getUint8(0) ?? null,
+    hairpin: port === undefined ? null : port.get(IFLA_BRPORT_MODE)?.getUint8(0) === 1,
   };
 }
 
@@ -94,22 +115,12 @@ export function observeAddresses(index: number): ObservedAddress[] {
   return found;
 }
 
-function decodeAddress(view: DataView): Address {
-  let value = 0n;
-  for (let index = 0; index < view.byteLength; index++) value = (value << 8n) | BigInt(view.getUint8(index));
-  return { family: view.byteLength === 4 ? 4 : 6, value };
-}
-
 /** MTU of the link by which the kernel would send to this address (one FIB look-up, no packet); null: no route. */
 export function observeRouteMtu(towards: Address): number | null {
-  const bytes = towards.family === 4 ? 4 : 16;
+  const payload = encodeAddress(towards);
   const fixed = new Uint8Array(12);
   fixed[0] = towards.family === 4 ? 2 : 10;
-  fixed[1] = bytes * 8;
-  const payload = new Uint8Array(bytes);
-  for (let index = 0; index < bytes; index++) {
-    payload[index] = Number((towards.value >> BigInt((bytes - 1 - index) * 8)) & 255n);
-  }
+  fixed[1] = payload.length * 8;
   const query = { type: RTM_GETROUTE, dump: false, fixed, attributes: [[RTA_DST, payload] as const] };
   const [message] = ask(query, () => undefined);
   if (message?.type !== RTM_NEWROUTE) return null;

@@ -1,7 +1,5 @@
 import {
-  closeSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -10,40 +8,52 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { BusyError } from "./errors.ts";
+import { flushConnections } from "./conntrack.ts";
+import { createDeadline, type Deadline } from "./deadline.ts";
 import { executePlan } from "./execute.ts";
-import { libc } from "./libc.ts";
-import { observeAddresses, observeLink, observeRouteMtu } from "./links.ts";
+import { observeAddresses, observeLink, observeLinks, observeRouteMtu } from "./links.ts";
+import { withAttachmentLock, withLock } from "./lock.ts";
 import type { Host } from "./machine.ts";
 import { isNetns } from "./netns.ts";
-import { spawn } from "./spawn.ts";
+import { FALLBACK_PATH, spawn } from "./spawn.ts";
 
-const LOCK_EX_NB = 2 | 4;
-
-/** The real machine. */
-export function createHost(): Host {
+/** The real machine, for a call that may take as long as `deadline` says (by default: as long as it takes). */
+export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_INFINITY)): Host {
   return {
-    spawn,
-    execute: executePlan,
+    deadline,
+    spawn: (request) => spawn(request, deadline),
+    execute: (plan) => executePlan(plan, deadline),
     link: observeLink,
+    links: observeLinks,
     addresses: observeAddresses,
     routeMtu: observeRouteMtu,
-    readFile: (path) => unlessMissing(() => readFileSync(path, "utf8")),
+    flushConnections,
+    isFile: (path) => unlessMissing(() => statSync(path).isFile()) ?? false,
+    findProgram: (name) => Bun.which(name, { PATH: process.env.PATH ?? FALLBACK_PATH }),
+    probeFolder,
+    // Regular files only: a FIFO where a file should be would hold us for ever.
+    readFile: (path) => unlessMissing(() => (statSync(path).isFile() ? readFileSync(path, "utf8") : null)),
     writeFile: replaceFile,
     removeFile: (path) => {
       rmSync(path, { force: true });
       rmSync(temporaryOf(path), { force: true });
     },
     listFolder: (path) => unlessMissing(() => readdirSync(path)) ?? [],
-    withLock,
+    withLock: (path, timeoutMs, work) => withLock(path, timeoutMs, deadline, work),
+    withAttachmentLock: (path, key, work, options) =>
+      withAttachmentLock(path, key, deadline, work, options?.isOptional ?? false),
     isNetns: (path) => unlessMissing(() => isNetns(path)) ?? false,
-    namespaceId: (path) =>
-      unlessMissing(() => {
+    namespaceId: (path) => {
+      try {
         const found = statSync(path);
         return `${found.dev}:${found.ino}`;
-      }),
+      } catch {
+        // A path that can't even be looked at (ENAMETOOLONG, ELOOP, EACCES) is as good as none.
+        return null;
+      }
+    },
     bootId: () => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
-    sleep: Bun.sleepSync,
+    sleep: (milliseconds) => Bun.sleep(milliseconds),
     log: (line) => {
       writeSync(2, `minicni: ${line}\n`);
     },
@@ -79,25 +89,13 @@ function replaceFile(path: string, text: string): void {
   renameSync(temporary, path);
 }
 
-/**
- * flock(2) on a lock file, the same that host-local takes. The kernel drops it when the holder dies. It is tried,
- * not waited for, so that the wait is bounded; the pauses differ between processes to keep them from marching in step.
- */
-function withLock<T>(path: string, timeoutMs: number, work: () => T): T {
-  const folder = path.slice(0, path.lastIndexOf("/"));
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
-  const file = openSync(path, "a", 0o600);
+/** One byte, because on a full disk an empty file can still be made. */
+function probeFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  const file = `${path}/.minicni-probe`;
   try {
-    const deadline = performance.now() + timeoutMs;
-    while (libc().flock(file, LOCK_EX_NB) !== 0) {
-      if (performance.now() > deadline) {
-        throw new BusyError(`${path} was held by another process for ${timeoutMs} ms`, "try again later");
-      }
-      Bun.sleepSync(1 + Math.random() * 3);
-    }
-    return work();
+    writeFileSync(file, "x", { mode: 0o600 });
   } finally {
-    // Closing the only descriptor drops the lock.
-    closeSync(file);
+    rmSync(file, { force: true });
   }
 }

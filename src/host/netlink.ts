@@ -1,4 +1,5 @@
 import { ptr } from "bun:ffi";
+import type { Address } from "../net/address.ts";
 import { HostError } from "./errors.ts";
 import { libc } from "./libc.ts";
 
@@ -8,6 +9,7 @@ const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const NLM_F_REQUEST = 1;
+const NLM_F_ACK = 4;
 const NLM_F_DUMP = 0x300;
 const NLM_F_DUMP_INTR = 0x10;
 const SOL_NETLINK = 270;
@@ -25,6 +27,8 @@ export interface Message {
 
 /** One request: message type, the fixed struct that follows the header, and attributes. */
 export interface Query {
+  /** NETLINK_ROUTE when absent. */
+  readonly protocol?: number;
   readonly type: number;
   readonly dump: boolean;
   readonly fixed: Uint8Array;
@@ -32,7 +36,7 @@ export interface Query {
 }
 
 /**
- * Asks rtnetlink and returns its answers. Null when the kernel answers with an error (`errno` says which through
+ * Asks the kernel (by rtnetlink unless told otherwise) and returns its answers. Null when the kernel answers with an error (`errno` says which through
  * `onError`). A dump that was interrupted by a change (NLM_F_DUMP_INTR) is asked again, at most five times.
  */
 export function ask(query: Query, onError: (errno: number) => void): Message[] {
@@ -44,7 +48,7 @@ export function ask(query: Query, onError: (errno: number) => void): Message[] {
 }
 
 function askOnce(query: Query, onError: (errno: number) => void): Message[] | null {
-  const socket = libc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, 0);
+  const socket = libc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, query.protocol ?? 0);
   if (socket < 0) throw new HostError("can't open a netlink socket", "allow AF_NETLINK to this process");
   try {
     const one = new Int32Array([1]);
@@ -55,13 +59,13 @@ function askOnce(query: Query, onError: (errno: number) => void): Message[] | nu
     if (Number(libc().send(socket, ptr(request), request.length, 0)) !== request.length) {
       throw new HostError("a netlink request was not taken", "allow AF_NETLINK to this process");
     }
-    return receive(socket, query.dump, onError);
+    return receive(socket, onError);
   } finally {
     libc().close(socket);
   }
 }
 
-function receive(socket: number, isDump: boolean, onError: (errno: number) => void): Message[] | null {
+function receive(socket: number, onError: (errno: number) => void): Message[] | null {
   const messages: Message[] = [];
   let interrupted = false;
   for (;;) {
@@ -77,14 +81,16 @@ function receive(socket: number, isDump: boolean, onError: (errno: number) => vo
       if ((view.getUint16(at + 6, true) & NLM_F_DUMP_INTR) !== 0) interrupted = true;
       if (type === NLMSG_DONE) return interrupted ? null : messages;
       if (type === NLMSG_ERROR) {
-        onError(-view.getInt32(at + HEADER_BYTES, true));
+        // Errno 0 is the acknowledgement of a request that went well; it comes behind the answer.
+        const errno = -view.getInt32(at + HEADER_BYTES, true);
+        if (errno === 0) return messages;
+        onError(errno);
         return [];
       }
       messages.push({ type, body: new DataView(buffer.buffer, at + HEADER_BYTES, size - HEADER_BYTES) });
       if (size < HEADER_BYTES) break;
       at += align(size);
     }
-    if (!isDump) return messages;
   }
 }
 
@@ -101,7 +107,7 @@ function encode(query: Query): Uint8Array {
   const view = new DataView(bytes.buffer);
   view.setUint32(0, length, true);
   view.setUint16(4, query.type, true);
-  view.setUint16(6, NLM_F_REQUEST | (query.dump ? NLM_F_DUMP : 0), true);
+  view.setUint16(6, NLM_F_REQUEST | (query.dump ? NLM_F_DUMP : NLM_F_ACK), true);
   view.setUint32(8, 1, true);
   bytes.set(query.fixed, HEADER_BYTES);
   let at = HEADER_BYTES + align(query.fixed.length);
@@ -125,4 +131,19 @@ export function attributes(body: DataView, skip: number): Map<number, DataView> 
     at += align(size);
   }
   return found;
+}
+
+/** An address from its 4 or 16 bytes in network order. */
+export function decodeAddress(view: DataView): Address {
+  let value = 0n;
+  for (let index = 0; index < view.byteLength; index++) value = (value << 8n) | BigInt(view.getUint8(index));
+  return { family: view.byteLength === 4 ? 4 : 6, value };
+}
+
+/** The 4 or 16 bytes of an address in network order. */
+export function encodeAddress({ family, value }: Address): Uint8Array {
+  const length = family === 4 ? 4 : 16;
+  return Uint8Array.from({ length }, (_, index) =>
+    Number((value >> BigInt((length - 1 - index) * 8)) & 255n),
+  );
 }

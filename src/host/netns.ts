@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import { HOST, type NetnsPath } from "../plan/step.ts";
 import { HostError } from "./errors.ts";
 import { libc } from "./libc.ts";
@@ -7,10 +7,12 @@ import { libc } from "./libc.ts";
 const CLONE_NEWNET = 0x40000000;
 /** _IO(0xb7, 3) of include/uapi/linux/nsfs.h: answers with the CLONE_ flag of a namespace file. */
 const NS_GET_NSTYPE = 0xb703;
+/** Without O_NONBLOCK a FIFO at the path would hold us until somebody writes to it. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /** Whether the file at `path` is a network namespace (not one of another kind, nor any other file). */
 export function isNetns(path: NetnsPath): boolean {
-  const file = openSync(path, "r");
+  const file = openSync(path, OPEN_FLAGS);
   try {
     return libc().ioctl(file, NS_GET_NSTYPE) === CLONE_NEWNET;
   } finally {
@@ -42,7 +44,7 @@ export function inNetns<T>(path: NetnsPath, work: () => T): T {
 function enter(path: NetnsPath): void {
   let target: number;
   try {
-    target = openSync(path, "r");
+    target = openSync(path, OPEN_FLAGS);
   } catch (error) {
     throw new HostError(
       `can't open the network namespace ${path}: ${String(error)}`,

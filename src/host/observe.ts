@@ -27,8 +27,8 @@ const PROTOCOLS = new Map([
 ]);
 
 /** All routes of the main table of one family. Throws HostError when they can't be read. */
-export function observeRoutes(host: Host, netns: NetnsPath, family: Family): RouteSpec[] {
-  const text = run(host, netns, ["ip", "-j", `-${family}`, "route", "show"]);
+export async function observeRoutes(host: Host, netns: NetnsPath, family: Family): Promise<RouteSpec[]> {
+  const text = await run(host, netns, ["ip", "-j", `-${family}`, "route", "show"]);
   const parsed = v.safeParse(RouteOutput, JSON.parse(text.trim() === "" ? "[]" : text));
   if (!parsed.success)
     throw new HostError("`ip -j route show` printed something unknown", "is iproute2 older than 4.14?");
@@ -59,12 +59,12 @@ export function parseDestination(text: string, family: Family): Prefix | null {
 }
 
 /** The filter table of one family, as `iptables-save` prints it. Throws HostError when it can't be read. */
-export function observeFilter(host: Host, netns: NetnsPath, family: Family): string {
+export function observeFilter(host: Host, netns: NetnsPath, family: Family): Promise<string> {
   return run(host, netns, [family === 4 ? "iptables-save" : "ip6tables-save", "-t", "filter"]);
 }
 
-function run(host: Host, netns: NetnsPath, argv: string[]): string {
-  const child = host.spawn({ argv, netns });
+async function run(host: Host, netns: NetnsPath, argv: string[]): Promise<string> {
+  const child = await host.spawn({ argv, netns });
   if (child.exitCode === 0) return child.stdout;
   throw new HostError(`\`${argv.join(" ")}\` failed: ${child.stderr.trim()}`, "run it by hand to see more");
 }

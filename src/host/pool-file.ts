@@ -121,7 +121,7 @@ function write(path: string, folder: string, ranges: Header["ranges"], bits: Uin
   }
 }
 
-/** The folder's mtime in nanoseconds: what a bitmap must have been written for. */
+/** The folder's mtime in nanoseconds: what a bitmap must have been written for. Empty without a folder. */
 export function mtimeOf(folder: string): string {
-  return statSync(folder, { bigint: true }).mtimeNs.toString();
+  return statSync(folder, { bigint: true, throwIfNoEntry: false })?.mtimeNs.toString() ?? "";
 }

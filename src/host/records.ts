@@ -1,22 +1,39 @@
+import * as v from "valibot";
 import type { AttachmentKey } from "../ipam/reservation.ts";
 import { type Address, parseAddress } from "../net/address.ts";
 import type { Host } from "./machine.ts";
 
-/** What an ADD made, so that DEL and CHECK need neither netns nor prevResult; addresses and prefixes as text. */
-export interface AttachmentRecord {
-  readonly version: 1;
-  readonly containerId: string;
-  readonly ifname: string;
-  readonly netns: string;
-  readonly bridge: string;
-  readonly hostVeth: string;
-  readonly hostMac: string;
-  readonly podMac: string;
-  readonly mtu: number;
-  readonly dataDir: string;
-  readonly addresses: readonly string[];
-  readonly masquerade: boolean;
-}
+const RecordSchema = v.object({
+  version: v.literal(2),
+  containerId: v.string(),
+  ifname: v.string(),
+  netns: v.string(),
+  bootId: v.string(),
+  phase: v.picklist(["begun", "reserved", "complete"]),
+  kind: v.picklist(["bridge", "ipam"]),
+  bridge: v.string(),
+  hostVeth: v.string(),
+  hostMac: v.string(),
+  podMac: v.string(),
+  mtu: v.number(),
+  hairpin: v.boolean(),
+  isolated: v.boolean(),
+  vlan: v.nullable(v.number()),
+  ipam: v.nullable(v.string()),
+  dataDir: v.string(),
+  addresses: v.array(v.string()),
+  masquerade: v.nullable(v.picklist(["iptables", "nftables"])),
+  spoofCheck: v.boolean(),
+});
+
+/**
+ * What an ADD is about to make or has made, so that DEL, CHECK and GC need neither netns, prevResult nor the
+ * configuration of then. `begun`: written before any address is taken; `reserved`: addresses are known, links may be
+ * there; `complete`: the runtime may have been told of success. One that is not complete while no call of its
+ * attachment runs is what a killed ADD left. `kind` "ipam": addresses only, for another plugin. `ipam`: the plugin
+ * that manages the addresses, null for the built-in store. Addresses as text without length.
+ */
+export type AttachmentRecord = v.InferOutput<typeof RecordSchema>;
 
 /** `<stateDir>/attachments/<network>/<containerID>:<ifname>.json`; neither part can hold a colon. */
 function recordPath(stateDir: string, key: AttachmentKey): string {
@@ -31,23 +48,19 @@ function recordFolder(stateDir: string, network: string): string {
 export function readRecord(host: Host, stateDir: string, key: AttachmentKey): AttachmentRecord | null {
   const text = host.readFile(recordPath(stateDir, key));
   if (text === null) return null;
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : null;
-  } catch {
-    host.log(`${recordPath(stateDir, key)} is not JSON: going on without it`);
-    return null;
-  }
+  const record = parseRecord(text);
+  if (record === null) host.log(`${recordPath(stateDir, key)} is no record: going on without it`);
+  return record;
 }
 
-function isRecord(value: unknown): value is AttachmentRecord {
-  if (typeof value !== "object" || value === null || !("version" in value) || value.version !== 1)
-    return false;
-  return (
-    "addresses" in value &&
-    Array.isArray(value.addresses) &&
-    value.addresses.every((a) => typeof a === "string")
-  );
+/** Reads the text of a record; null when it is not one (a torn write, another version). */
+export function parseRecord(text: string): AttachmentRecord | null {
+  try {
+    const parsed = v.safeParse(RecordSchema, JSON.parse(text));
+    return parsed.success ? parsed.output : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Writes a record whole. */
@@ -65,12 +78,16 @@ export function removeRecord(host: Host, stateDir: string, key: AttachmentKey): 
   host.removeFile(recordPath(stateDir, key));
 }
 
-/** Whether the network has any record left. */
-export function hasRecords(host: Host, stateDir: string, network: string): boolean {
-  return host.listFolder(recordFolder(stateDir, network)).some((name) => name.endsWith(".json"));
+/** Attachments of a network that have a record, readable or not. */
+export function recordedAttachments(host: Host, stateDir: string, network: string): AttachmentKey[] {
+  return host.listFolder(recordFolder(stateDir, network)).flatMap((name) => {
+    const [, containerId, ifname] = /^([^:]+):([^:]+)\.json$/.exec(name) ?? [];
+    return containerId === undefined || ifname === undefined ? [] : [{ network, containerId, ifname }];
+  });
 }
 
-/** The addresses a record names; none without a record. */
-export function knownAddresses(record: AttachmentRecord | null): Address[] {
-  return (record?.addresses ?? []).flatMap((text) => parseAddress(text) ?? []);
+/** The addresses a record names; null when it can't know: there is no record, or none was taken when it was written. */
+export function knownAddresses(record: AttachmentRecord | null): Address[] | null {
+  if (record === null || record.phase === "begun") return null;
+  return record.addresses.flatMap((text) => parseAddress(text) ?? []);
 }

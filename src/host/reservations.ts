@@ -7,6 +7,7 @@ import {
   formatReservation,
   isFromAnotherBoot,
   isHeldBy,
+  type Owner,
   parseReservation,
   reservationFile,
 } from "../ipam/reservation.ts";
@@ -20,13 +21,18 @@ const LOCK_TIMEOUT_MS = 30_000;
 /** The reservations of one network. */
 export interface ReservationStore {
   /** Runs `work` on a ledger for this attachment, alone among all processes. Throws BusyError, or what the disk says. */
-  transact<T>(key: AttachmentKey, sets: readonly RangeSet[], work: (ledger: Ledger) => T): T;
+  transact<T>(key: AttachmentKey, sets: readonly RangeSet[], work: (ledger: Ledger) => T): Promise<T>;
   /** Addresses held by an attachment: those of `known` that are, or (null) found by reading every file. */
   find(key: AttachmentKey, known: readonly Address[] | null): Address[];
   /** Releases what {@link ReservationStore.find} finds; returns it. No error when there is nothing. */
-  release(key: AttachmentKey, known: readonly Address[] | null): readonly Address[];
-  /** A ledger that sees what is reserved and keeps nothing: for a plan that is only printed. */
-  peek(): Ledger;
+  release(key: AttachmentKey, known: readonly Address[] | null): Promise<readonly Address[]>;
+  /**
+   * Frees every reservation whose owner is not kept, those that name no owner and those of another boot; returns
+   * them. No call may be under way.
+   */
+  collect(isKept: (owner: Owner) => boolean): Promise<readonly Address[]>;
+  /** A ledger that sees what is reserved and keeps nothing: for a plan that is only printed, and for STATUS. */
+  peek(sets: readonly RangeSet[]): Ledger;
 }
 
 /**
@@ -51,7 +57,7 @@ export function createReservationStore(host: Host, dataDir: string, network: str
         return result;
       }),
     find,
-    release: (key, known) => {
+    release: async (key, known) => {
       // Looked for without the lock first: a second DEL, or one on a read-only disk, has nothing to write.
       if (find(key, known).length === 0) return [];
       return locked(() => {
@@ -63,8 +69,27 @@ export function createReservationStore(host: Host, dataDir: string, network: str
         });
       });
     },
-    peek: () => ({
-      bitmap: () => null,
+    collect: async (isKept) => {
+      // Nothing to write where nothing is: a network without a store must not get one from its GC.
+      if (reservedAddresses(host, folder).length === 0) return [];
+      return locked(() => {
+        const before = reservedAddresses(host, folder);
+        sweepOtherBoots(host, folder);
+        rmSync(`${folder}/.claim`, { force: true });
+        withoutAddresses(folder, () => {
+          const dead = reservedAddresses(host, folder).filter((address) => {
+            const owner = parseReservation(host.readFile(`${folder}/${reservationFile(address)}`) ?? "");
+            return owner === null || !isKept(owner);
+          });
+          for (const address of dead) unlinkSync(`${folder}/${reservationFile(address)}`);
+          return dead;
+        });
+        const after = new Set(reservedAddresses(host, folder).map(formatAddress));
+        return before.filter((address) => !after.has(formatAddress(address)));
+      });
+    },
+    peek: (sets) => ({
+      bitmap: (set) => readPoolFile(folder, set, sets[set] ?? [], mtimeOf(folder)),
       reserved: () => reservedAddresses(host, folder),
       cursor: (set) => readCursor(host, folder, set),
       claim: (address) => host.readFile(`${folder}/${reservationFile(address)}`) === null,

@@ -25,38 +25,32 @@ const AddressOutput = v.array(
 const RouteOutput = v.array(v.looseObject({ dst: v.string(), dev: v.optional(v.string()) }));
 
 /** Reads one interface of a sandbox through `ip -j`. Throws HostError when the namespace can't be entered. */
-export function observeSandbox(host: Host, netns: string, ifname: string): SandboxState {
-  const [found] = json(AddressOutput, run(host, netns, ["ip", "-j", "addr", "show", "dev", ifname])) ?? [];
+export async function observeSandbox(host: Host, netns: string, ifname: string): Promise<SandboxState> {
+  const ask = (...words: string[]) => run(host, netns, ["ip", "-j", ...words, "dev", ifname]);
+  const [links, ...routes] = await Promise.all([
+    ask("addr", "show"),
+    ask("-4", "route", "show", "table", "all"),
+    ask("-6", "route", "show", "table", "all"),
+  ]);
+  const [found] = json(AddressOutput, links) ?? [];
   if (found?.ifname === undefined) return { link: null, addresses: [], routes: [] };
-  const routes = ([4, 6] as const).flatMap((family) => {
-    const output = run(host, netns, [
-      "ip",
-      "-j",
-      `-${family}`,
-      "route",
-      "show",
-      "table",
-      "all",
-      "dev",
-      ifname,
-    ]);
-    return (json(RouteOutput, output) ?? []).flatMap(({ dst }) => {
-      const prefix = parseDestination(dst, family);
-      return prefix === null ? [] : [formatPrefix(prefix)];
-    });
-  });
   return {
     link: { mac: found.address ?? "", mtu: found.mtu ?? 0, up: found.flags?.includes("UP") ?? false },
     addresses: (found.addr_info ?? []).flatMap(({ local, prefixlen }) => {
       const prefix = parsePrefix(`${local}/${prefixlen}`);
       return prefix === null ? [] : [formatPrefix(prefix)];
     }),
-    routes,
+    routes: routes.flatMap((text, index) =>
+      (json(RouteOutput, text) ?? []).flatMap(({ dst }) => {
+        const prefix = parseDestination(dst, index === 0 ? 4 : 6);
+        return prefix === null ? [] : [formatPrefix(prefix)];
+      }),
+    ),
   };
 }
 
-function run(host: Host, netns: string, argv: string[]): string {
-  const child = host.spawn({ argv, netns });
+async function run(host: Host, netns: string, argv: string[]): Promise<string> {
+  const child = await host.spawn({ argv, netns });
   if (child.exitCode === 0) return child.stdout;
   if (/does not exist|Cannot find device/.test(child.stderr)) return "[]";
   throw new HostError(

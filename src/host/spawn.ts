@@ -1,29 +1,59 @@
 import { HOST } from "../plan/step.ts";
+import type { Deadline } from "./deadline.ts";
 import { HostError } from "./errors.ts";
 import type { Finished, SpawnRequest } from "./machine.ts";
 import { inNetns } from "./netns.ts";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** Longest time of a JavaScript timer; a longer one would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+/** How long the output of a dead child is waited for: a grandchild may hold the pipe for ever (os/exec's WaitDelay). */
+const PIPE_TIMEOUT_MS = 500;
 /** Where iproute2 and iptables live when a runtime hands us a bare environment. */
-const FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+export const FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
  * The one door to other programs: argv array, no shell, `LC_ALL=C` (messages are matched), bounded time, output read
- * to the end. Throws HostError when the program can't be started.
+ * to the end. A child that is too slow is killed with all of its process group. Throws HostError when the program
+ * can't be started, OverdueError when the call's own time ends first.
  */
-export function spawn(request: SpawnRequest): Finished {
+export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<Finished> {
+  const command = `\`${request.argv.join(" ")}\``;
+  deadline.check(command);
+  const child = start(request);
+  const stdout = collect(child.stdout);
+  const stderr = collect(child.stderr);
+  let timedOut = false;
+  const kill = () => {
+    timedOut = true;
+    killGroup(child.pid);
+  };
+  const limitMs = Math.min(request.timeoutMs ?? DEFAULT_TIMEOUT_MS, deadline.left(), MAX_TIMER_MS);
+  const timer = setTimeout(kill, limitMs);
+  const stopListening = deadline.onInterrupt(kill);
+  await child.exited;
+  clearTimeout(timer);
+  stopListening();
+  await Promise.race([Promise.all([stdout.ended, stderr.ended]), Bun.sleep(PIPE_TIMEOUT_MS)]);
+  if (timedOut) deadline.check(command);
+  return { exitCode: child.exitCode ?? -1, stdout: stdout.text(), stderr: stderr.text(), timedOut };
+}
+
+function start(request: SpawnRequest) {
   const [program = ""] = request.argv;
-  const path = process.env.PATH ?? FALLBACK_PATH;
-  const child = inNetns(request.netns ?? HOST, () => {
+  const path = request.env?.PATH ?? process.env.PATH ?? FALLBACK_PATH;
+  // The child is born while this thread is in the namespace; nothing is awaited in there.
+  return inNetns(request.netns ?? HOST, () => {
     try {
-      return Bun.spawnSync({
+      return Bun.spawn({
         cmd: [...request.argv],
-        env: { ...(request.env ?? process.env), PATH: request.env?.PATH ?? path, LC_ALL: "C" },
+        // A given environment is handed on as it is (SPEC §4, delegated plugins).
+        env: { ...(request.env ?? { ...process.env, LC_ALL: "C" }), PATH: path },
         stdin: request.stdin === undefined ? "ignore" : new TextEncoder().encode(request.stdin),
         stdout: "pipe",
         stderr: "pipe",
-        timeout: request.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-        killSignal: "SIGKILL",
+        // A process group of its own, so that what it started can be killed with it.
+        detached: true,
       });
     } catch (error) {
       throw new HostError(
@@ -32,10 +62,20 @@ export function spawn(request: SpawnRequest): Finished {
       );
     }
   });
-  return {
-    exitCode: child.exitCode ?? -1,
-    stdout: child.stdout.toString(),
-    stderr: child.stderr.toString(),
-    timedOut: child.exitedDueToTimeout === true,
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It ended on its own in the meantime.
+  }
+}
+
+function collect(stream: ReadableStream<Uint8Array>): { readonly ended: Promise<void>; text(): string } {
+  const chunks: Uint8Array[] = [];
+  const read = async () => {
+    for await (const chunk of stream) chunks.push(chunk);
   };
+  return { ended: read(), text: () => Buffer.concat(chunks).toString() };
 }

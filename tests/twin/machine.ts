@@ -1,5 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { createDeadline } from "../../src/host/deadline.ts";
 import { ExecuteError } from "../../src/host/errors.ts";
 import type { Finished, Host, SpawnRequest } from "../../src/host/machine.ts";
 import { formatPlan, formatStep } from "../../src/plan/format.ts";
@@ -13,7 +14,7 @@ export interface FakeMachine extends Host {
   /** The argv of every child, in one line. */
   readonly spawned: string[];
   readonly logged: string[];
-  readonly links: Map<string, ObservedLink>;
+  readonly linksByName: Map<string, ObservedLink>;
   /** Files outside of `root`, by path. */
   readonly files: Map<string, string>;
   /** Device and inode by path of a namespace. */
@@ -26,6 +27,25 @@ export interface FakeMachine extends Host {
 
 const FORWARDING = 3;
 
+/** A link with the least a link has, and what is given. */
+export function fakeLink(known: Partial<ObservedLink>): ObservedLink {
+  return {
+    index: 1,
+    name: "",
+    alias: "",
+    kind: "",
+    up: false,
+    promisc: false,
+    mtu: 1500,
+    mac: "",
+    masterIndex: null,
+    portState: null,
+    hairpin: null,
+    vlanFiltering: null,
+    ...known,
+  };
+}
+
 /** A machine of boot `boot-1` with nothing but its own namespace and `/run/netns/c1`. */
 export function createFakeMachine(root: string): FakeMachine {
   const addresses = new Map<number, ObservedAddress[]>();
@@ -34,37 +54,40 @@ export function createFakeMachine(root: string): FakeMachine {
 
   const addLink = (name: string, kind: string, mac: string, mtu: number) => {
     lastIndex++;
-    const ports = { masterIndex: null, portState: null };
-    machine.links.set(name, { index: lastIndex, name, kind, up: false, mtu, mac, ...ports });
+    machine.linksByName.set(name, fakeLink({ index: lastIndex, name, kind, mtu, mac }));
     addresses.set(lastIndex, []);
   };
   const apply = (step: Step) => {
     if (step.netns !== HOST) return;
     if (step.op === "link.add")
       addLink(step.link.name, step.link.kind, step.link.mac ?? "", step.link.mtu ?? 1500);
-    if (step.op === "link.del") machine.links.delete(step.name);
+    if (step.op === "link.del") machine.linksByName.delete(step.name);
     if (step.op === "sysctl.set") machine.files.set(`/proc/sys/${step.key}`, `${step.value}\n`);
     if (step.op === "link.set") {
-      const link = machine.links.get(step.name);
-      const master = step.set.master === undefined ? undefined : machine.links.get(step.set.master);
+      const link = machine.linksByName.get(step.name);
+      const master = step.set.master === undefined ? undefined : machine.linksByName.get(step.set.master);
       if (link === undefined) return;
       const port = master === undefined ? {} : { masterIndex: master.index, portState: FORWARDING };
-      machine.links.set(step.name, { ...link, up: step.set.up ?? link.up, ...port });
+      const { up = link.up, alias = link.alias, port: flags } = step.set;
+      const hairpin = flags?.hairpin ?? link.hairpin;
+      machine.linksByName.set(step.name, { ...link, up, alias, hairpin, ...port });
     }
     if (step.op === "addr.replace") {
-      const link = machine.links.get(step.dev);
+      const link = machine.linksByName.get(step.dev);
       if (link !== undefined) addresses.get(link.index)?.push({ prefix: step.prefix, linkLocal: false });
     }
   };
   const takeBack = (done: readonly Step[]) => {
-    for (const { undo } of done.toReversed()) if (undo?.op === "link.del") machine.links.delete(undo.name);
+    for (const { undo } of done.toReversed())
+      if (undo?.op === "link.del") machine.linksByName.delete(undo.name);
   };
 
   const machine: FakeMachine = {
     executed: [],
     spawned: [],
     logged: [],
-    links: new Map(),
+    linksByName: new Map(),
+    links: () => [...machine.linksByName.values()],
     files: new Map([["/proc/sys/net/ipv4/ip_forward", "0\n"]]),
     namespaces: new Map([
       ["/proc/self/ns/net", "4:1"],
@@ -72,11 +95,12 @@ export function createFakeMachine(root: string): FakeMachine {
     ]),
     failOn: () => false,
     answer: () => ({}),
-    spawn: (request) => {
+    deadline: createDeadline(Number.POSITIVE_INFINITY),
+    spawn: async (request) => {
       machine.spawned.push(request.argv.join(" "));
       return { exitCode: 1, stdout: "", stderr: "", timedOut: false, ...machine.answer(request) };
     },
-    execute: (plan: Plan) => {
+    execute: async (plan: Plan) => {
       machine.executed.push(formatPlan(plan));
       for (const [index, step] of plan.entries()) {
         if (machine.failOn(step)) {
@@ -91,7 +115,7 @@ export function createFakeMachine(root: string): FakeMachine {
         apply(step);
       }
     },
-    link: (name) => machine.links.get(name) ?? null,
+    link: (name) => machine.linksByName.get(name) ?? null,
     addresses: (index) => addresses.get(index) ?? [],
     routeMtu: () => 1450,
     readFile: (path) => (isReal(path) ? readReal(path) : (machine.files.get(path) ?? null)),
@@ -107,14 +131,19 @@ export function createFakeMachine(root: string): FakeMachine {
       else machine.files.delete(path);
     },
     listFolder: (path) => (isReal(path) ? listReal(path) : listMemory(machine.files, path)),
-    withLock: (path, _timeoutMs, work) => {
+    flushConnections: () => 0,
+    isFile: (path) => machine.files.has(path) || (isReal(path) && existsSync(path)),
+    findProgram: (name) => `/usr/sbin/${name}`,
+    probeFolder: () => undefined,
+    withLock: async (path, _timeoutMs, work) => {
       if (isReal(path)) mkdirSync(dirname(path), { recursive: true });
       return work();
     },
+    withAttachmentLock: async (_path, _key, work) => work(),
     isNetns: (path) => machine.namespaces.get(path)?.startsWith("4:") ?? false,
     namespaceId: (path) => machine.namespaces.get(path) ?? null,
     bootId: () => "boot-1",
-    sleep: () => undefined,
+    sleep: async () => undefined,
     log: (line) => {
       machine.logged.push(line);
     },

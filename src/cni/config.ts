@@ -3,105 +3,8 @@ import { interfaceNameFault, isBatchSafe } from "../net/ifname.ts";
 import { parseMac } from "../net/mac.ts";
 import { CNI_CODE, CniError } from "./errors.ts";
 import { canonicalKeys } from "./keys.ts";
-import { type CniVersion, parseVersion } from "./version.ts";
-
-/** `null` stands for "absent" (runtimes send `"portMappings": null`, and Go treats both alike). */
-const absent = <T extends v.GenericSchema>(schema: T) => v.optional(v.nullable(schema));
-
-const DnsSchema = v.object({
-  nameservers: absent(v.array(v.string())),
-  domain: absent(v.string()),
-  search: absent(v.array(v.string())),
-  options: absent(v.array(v.string())),
-});
-
-const uint = v.pipe(v.number(), v.integer(), v.minValue(0));
-
-const RouteSchema = v.object({
-  dst: v.string(),
-  gw: absent(v.string()),
-  mtu: absent(uint),
-  advmss: absent(uint),
-  priority: absent(uint),
-  table: absent(uint),
-  scope: absent(uint),
-});
-
-const RangeSchema = v.object({
-  subnet: v.string(),
-  rangeStart: absent(v.string()),
-  rangeEnd: absent(v.string()),
-  gateway: absent(v.string()),
-});
-
-const IpamSchema = v.object({
-  type: absent(v.string()),
-  ranges: absent(v.array(v.array(RangeSchema))),
-  subnet: absent(v.string()),
-  rangeStart: absent(v.string()),
-  rangeEnd: absent(v.string()),
-  gateway: absent(v.string()),
-  routes: absent(v.array(RouteSchema)),
-  resolvConf: absent(v.string()),
-  dataDir: absent(v.string()),
-});
-
-const RuntimeConfigSchema = v.object({
-  mac: absent(v.string()),
-  ips: absent(v.array(v.string())),
-  ipRanges: absent(v.array(v.array(RangeSchema))),
-});
-
-const ArgsSchema = v.object({
-  cni: absent(v.object({ mac: absent(v.string()), ips: absent(v.array(v.string())) })),
-});
-
-const PrevResultSchema = v.object({
-  interfaces: absent(
-    v.array(v.object({ name: v.string(), mac: absent(v.string()), sandbox: absent(v.string()) })),
-  ),
-  ips: absent(
-    v.array(v.object({ address: v.string(), gateway: absent(v.string()), interface: absent(uint) })),
-  ),
-  routes: absent(v.array(RouteSchema)),
-  dns: absent(DnsSchema),
-});
-
-const NetConfSchema = v.object({
-  cniVersion: absent(v.string()),
-  name: absent(v.string()),
-  type: absent(v.string()),
-  bridge: absent(v.string()),
-  isGateway: absent(v.boolean()),
-  isDefaultGateway: absent(v.boolean()),
-  forceAddress: absent(v.boolean()),
-  ipMasq: absent(v.boolean()),
-  ipMasqBackend: absent(v.string()),
-  mtu: absent(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535))),
-  hairpinMode: absent(v.boolean()),
-  promiscMode: absent(v.boolean()),
-  vlan: absent(v.number()),
-  vlanTrunk: absent(v.array(v.unknown())),
-  preserveDefaultVlan: absent(v.boolean()),
-  macspoofchk: absent(v.boolean()),
-  portIsolation: absent(v.boolean()),
-  disableContainerInterface: absent(v.boolean()),
-  enabledad: absent(v.boolean()),
-  ipam: absent(IpamSchema),
-  dns: absent(DnsSchema),
-  args: absent(ArgsSchema),
-  runtimeConfig: absent(RuntimeConfigSchema),
-  prevResult: absent(PrevResultSchema),
-  stateDir: absent(v.string()),
-});
-
-/** The configuration as it arrives, keys in their canonical spelling, types checked, values not yet understood. */
-export type RawNetConf = v.InferOutput<typeof NetConfSchema>;
-export type RawIpam = v.InferOutput<typeof IpamSchema>;
-export type RawRange = v.InferOutput<typeof RangeSchema>;
-export type RawRoute = v.InferOutput<typeof RouteSchema>;
-export type RawPrevResult = v.InferOutput<typeof PrevResultSchema>;
-export type Dns = v.InferOutput<typeof DnsSchema>;
+import { GC_KEYS, NetConfSchema, type RawNetConf, type ValidAttachments } from "./schema.ts";
+import { type CniVersion, isAtLeast, OLDEST_VERSION, parseVersion } from "./version.ts";
 
 /** What every command needs of the configuration. */
 export interface NetConf {
@@ -110,16 +13,24 @@ export interface NetConf {
   readonly bridge: string;
   /** Folder of attachment records and node.json, absolute. */
   readonly stateDir: string;
+  /** Folder of the built-in address store, absolute. */
+  readonly dataDir: string;
+  /** Time for one call in seconds, where the configuration gives one. */
+  readonly deadline: number | null;
   readonly raw: RawNetConf;
+  /** Top-level keys that could not be read and were left out (DEL and GC only). */
+  readonly ignored: readonly string[];
 }
 
 /** SPEC §1: a network name starts alphanumeric and goes on with `[A-Za-z0-9_.-]`. */
 const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 export const DEFAULT_BRIDGE = "minicni0";
-export const DEFAULT_STATE_DIR = "/run/minicni";
-export const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+const DEFAULT_STATE_DIR = "/run/minicni";
+const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
+/** The `type` of our own configurations. */
+const OWN_TYPE = "minicni";
 
-/** Parses the JSON of stdin. Throws code 6 when it is no JSON object or a key has the wrong type. */
+/** Parses the JSON of stdin. Throws code 6 when it is no JSON. */
 export function parseJson(stdin: string): unknown {
   try {
     return canonicalKeys(JSON.parse(stdin));
@@ -131,74 +42,121 @@ export function parseJson(stdin: string): unknown {
   }
 }
 
-/** Checks types, version and name. Throws code 6, 1 or 7; actual against wanted in the details. */
-export function parseNetConf(json: unknown): NetConf {
-  // An array is an object to valibot, and every key may be absent.
-  const parsed = v.safeParse(NetConfSchema, Array.isArray(json) ? null : json);
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
-    const where = v.getDotPath(issue) ?? "(the document)";
-    const details = `${where}: expected ${issue.expected ?? "another value"}, got ${issue.received}`;
-    throw new CniError(CNI_CODE.decode, `error unmarshall network config: ${details}`, details);
-  }
-  const raw = parsed.output;
-  const cniVersion = parseVersion(raw.cniVersion || "0.1.0");
+/**
+ * Checks types, version and name. Throws code 6, 1 or 7; actual against wanted in the details. `lenient` leaves out
+ * top-level keys of a wrong type, but for those that say which network it is and what must stay: a DEL must not fail
+ * for what only an ADD uses (ctrd#9064).
+ */
+export function parseNetConf(json: unknown, lenient = false): NetConf {
+  const { raw, ignored } = readKeys(json, lenient);
+  const cniVersion = parseVersion(raw.cniVersion || OLDEST_VERSION);
   const network = raw.name ?? "";
   if (network === "") throw new CniError(CNI_CODE.invalidConfig, "missing network name");
   if (!NETWORK_NAME.test(network) || network.length > 200) {
     throw new CniError(CNI_CODE.invalidConfig, "invalid characters found in network name", `name=${network}`);
   }
-  const stateDir = raw.stateDir || DEFAULT_STATE_DIR;
-  for (const [key, path] of [
-    ["stateDir", stateDir],
-    ["ipam.dataDir", raw.ipam?.dataDir || DEFAULT_DATA_DIR],
-  ] as const) {
-    if (!path.startsWith("/"))
-      throw new CniError(CNI_CODE.invalidConfig, `${key} must be an absolute path`, `${key}=${path}`);
+  return {
+    cniVersion,
+    network,
+    bridge: raw.bridge || DEFAULT_BRIDGE,
+    stateDir: absolute("stateDir", raw.stateDir || DEFAULT_STATE_DIR),
+    dataDir: absolute("ipam.dataDir", raw.ipam?.dataDir || DEFAULT_DATA_DIR),
+    deadline: raw.deadline ?? null,
+    raw,
+    ignored,
+  };
+}
+
+function absolute(key: string, path: string): string {
+  if (path.startsWith("/")) return path.replace(/\/+$/, "");
+  throw new CniError(CNI_CODE.invalidConfig, `${key} must be an absolute path`, `${key}=${path}`);
+}
+
+/** Keys without which a lenient reading would act on something else than was meant. */
+const NEEDED = new Set<string>(["cniVersion", "name", "stateDir", ...GC_KEYS]);
+
+function readKeys(json: unknown, lenient: boolean): { raw: RawNetConf; ignored: string[] } {
+  const ignored: string[] = [];
+  // An array is an object to valibot, and every key may be absent.
+  let value = Array.isArray(json) ? null : json;
+  for (;;) {
+    const parsed = v.safeParse(NetConfSchema, value);
+    if (parsed.success) return { raw: parsed.output, ignored };
+    const [issue] = parsed.issues;
+    const key = issue.path?.[0].key;
+    if (!lenient || typeof key !== "string" || NEEDED.has(key) || ignored.includes(`${key}.*`)) {
+      const where = v.getDotPath(issue) ?? "(the document)";
+      const details = `${where}: expected ${issue.expected ?? "another value"}, got ${issue.received}`;
+      throw new CniError(CNI_CODE.decode, `error unmarshall network config: ${details}`, details);
+    }
+    ignored.push(key === "ipam" ? "ipam.*" : key);
+    value = { ...Object(value), [key]: key === "ipam" ? ipamCore(Object(value).ipam) : undefined };
   }
-  return { cniVersion, network, bridge: raw.bridge || DEFAULT_BRIDGE, stateDir, raw };
+}
+
+/** Of an `ipam` section that can't be read: who manages the addresses, and where. */
+function ipamCore(ipam: unknown): Record<string, unknown> {
+  if (typeof ipam !== "object" || ipam === null) return {};
+  return Object.fromEntries(
+    Object.entries(ipam).filter(
+      ([key, value]) => (key === "type" || key === "dataDir") && typeof value === "string",
+    ),
+  );
+}
+
+function refuse(code: number, message: string, details: string): never {
+  throw new CniError(code, message, details);
 }
 
 /** What ADD refuses beyond {@link parseNetConf}; DEL must not look at it (ctrd#9064). Throws code 2 or 7. */
-export function checkForAdd({ raw, bridge }: NetConf): void {
+export function checkForAdd({ raw, bridge, cniVersion }: NetConf): void {
   const fault = interfaceNameFault(bridge);
   if (fault !== null || !isBatchSafe(bridge)) {
-    throw new CniError(
-      CNI_CODE.invalidConfig,
-      `invalid bridge name: ${fault ?? "unusable characters"}`,
-      `bridge=${bridge}`,
-    );
+    const message = `invalid bridge name: ${fault ?? "unusable characters"}`;
+    refuse(CNI_CODE.invalidConfig, message, `bridge=${bridge}`);
   }
   if (raw.hairpinMode === true && raw.promiscMode === true) {
-    throw new CniError(
-      CNI_CODE.invalidConfig,
-      "cannot set hairpin mode and promiscuous mode at the same time",
-    );
+    const message = "cannot set hairpin mode and promiscuous mode at the same time";
+    refuse(CNI_CODE.invalidConfig, message, "choose one of hairpinMode=true and promiscMode=true");
   }
   if (raw.vlan != null && (!Number.isInteger(raw.vlan) || raw.vlan < 0 || raw.vlan > 4094)) {
-    throw new CniError(CNI_CODE.invalidConfig, `invalid VLAN ID ${raw.vlan} (must be between 0 and 4094)`);
+    const message = `invalid VLAN ID ${raw.vlan} (must be between 0 and 4094)`;
+    refuse(CNI_CODE.invalidConfig, message, `vlan=${raw.vlan}`);
   }
   if (raw.disableContainerInterface === true && raw.ipam?.type) {
-    throw new CniError(CNI_CODE.invalidConfig, "cannot use IPAM when DisableContainerInterface flag is set");
+    const message = "cannot use IPAM when DisableContainerInterface flag is set";
+    refuse(CNI_CODE.invalidConfig, message, `ipam.type=${raw.ipam.type}`);
   }
-  const refused: [string, unknown][] = [
-    ["vlan", raw.vlan || undefined],
-    ["vlanTrunk", raw.vlanTrunk?.length ? raw.vlanTrunk : undefined],
-    ["macspoofchk", raw.macspoofchk || undefined],
-    [
-      "ipMasqBackend",
-      raw.ipMasq && raw.ipMasqBackend && raw.ipMasqBackend !== "iptables" ? raw.ipMasqBackend : undefined,
-    ],
-    ["ipam.type", ["", "host-local", "minicni"].includes(raw.ipam?.type ?? "") ? undefined : raw.ipam?.type],
-  ];
-  for (const [key, value] of refused) {
-    if (value === undefined) continue;
-    throw new CniError(
-      CNI_CODE.unsupportedField,
-      `unsupported field: ${key}=${JSON.stringify(value)}`,
-      `remove ${key}`,
-    );
+  if (raw.disableContainerInterface === true && !isAtLeast(cniVersion, "0.3.0")) {
+    const message = "cannot convert: no valid IP addresses";
+    refuse(CNI_CODE.invalidConfig, message, `cniVersion=${cniVersion} has no result without an address`);
   }
+  const backend = raw.ipMasqBackend;
+  if (backend && !["iptables", "nftables"].includes(backend)) {
+    const message = `unsupported field: ipMasqBackend=${JSON.stringify(backend)}`;
+    refuse(CNI_CODE.unsupportedField, message, "wanted: iptables or nftables");
+  }
+}
+
+/** The name of the plugin that manages addresses in our place; null: the built-in store does. Throws code 7. */
+export function delegateOf({ raw: { ipam } }: NetConf): string | null {
+  const type = ipam?.type || OWN_TYPE;
+  if (/[/\\]/.test(type)) {
+    const message = `ipam.type must not contain / or \\`;
+    throw new CniError(CNI_CODE.invalidConfig, message, `ipam.type=${type}`);
+  }
+  if (type === OWN_TYPE || (type === "host-local" && ipam?.delegate !== true)) return null;
+  return type;
+}
+
+/** Whether another plugin calls us for addresses only: the configuration is its own, with our name in `ipam.type`. */
+export function isIpamCall({ raw }: NetConf): boolean {
+  return raw.ipam?.type === OWN_TYPE && (raw.type || OWN_TYPE) !== OWN_TYPE;
+}
+
+/** GC's list of attachments that stay; null when there is none (absent or `null`): then nobody said what is valid. */
+export function validAttachments({ raw }: NetConf): ValidAttachments | null {
+  return raw[GC_KEYS[0]] ?? raw[GC_KEYS[1]] ?? null;
 }
 
 /** The pod-side MAC that was asked for: runtimeConfig, then args.cni, then CNI_ARGS; null when none was. */
@@ -206,11 +164,7 @@ export function requestedMac(conf: NetConf, args: ReadonlyMap<string, string>): 
   const text = conf.raw.runtimeConfig?.mac || conf.raw.args?.cni?.mac || args.get("MAC");
   if (!text) return null;
   const mac = parseMac(text);
-  if (mac === null)
-    throw new CniError(
-      CNI_CODE.invalidConfig,
-      `invalid MAC address: ${text}`,
-      "wanted: unicast, aa:bb:cc:dd:ee:ff",
-    );
-  return mac;
+  if (mac !== null) return mac;
+  const message = `invalid MAC address: ${text}`;
+  throw new CniError(CNI_CODE.invalidConfig, message, "wanted: unicast, aa:bb:cc:dd:ee:ff");
 }

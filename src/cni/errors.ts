@@ -11,6 +11,8 @@ export const CNI_CODE = {
   invalidNetns: 8,
   tryAgainLater: 11,
   notAvailable: 50,
+  /** Not available, and the containers that are there may be cut off. */
+  limited: 51,
   /** `ErrInternal` of the Go library: no code fits. */
   internal: 999,
 } as const;

@@ -1,17 +1,21 @@
 import { interfaceNameFault } from "../net/ifname.ts";
 import { CNI_CODE, CniError } from "./errors.ts";
 
-export const COMMANDS = ["ADD", "DEL", "CHECK", "VERSION"] as const;
+export const COMMANDS = ["ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION"] as const;
 export type Command = (typeof COMMANDS)[number];
 
 /** What a runtime says in the environment; which attachment, and where. */
 export interface Environment {
-  readonly command: Command;
+  /** Null for one that nobody knows: told after the configuration was read, as the Go library does. */
+  readonly command: Command | null;
+  readonly commandText: string;
   readonly containerId: string;
   /** Path of the sandbox's network namespace; empty when a DEL comes after it is gone. */
   readonly netns: string;
   readonly ifname: string;
   readonly args: ReadonlyMap<string, string>;
+  /** Pairs of CNI_ARGS that have no `=`. */
+  readonly badArgs: readonly string[];
   readonly path: readonly string[];
 }
 
@@ -19,11 +23,10 @@ type Variables = Readonly<Record<string, string | undefined>>;
 
 /** Variable × the commands that need it, in the order in which missing ones are reported (skel.go). */
 const REQUIRED: readonly (readonly [name: string, by: readonly Command[]])[] = [
-  ["CNI_COMMAND", ["ADD", "DEL", "CHECK", "VERSION"]],
   ["CNI_CONTAINERID", ["ADD", "DEL", "CHECK"]],
   ["CNI_NETNS", ["ADD", "CHECK"]],
   ["CNI_IFNAME", ["ADD", "DEL", "CHECK"]],
-  ["CNI_PATH", ["ADD", "DEL", "CHECK"]],
+  ["CNI_PATH", ["ADD", "DEL", "CHECK", "GC", "STATUS"]],
 ];
 
 /** SPEC §2 "Parameters": the container ID's alphabet. */
@@ -31,44 +34,47 @@ const CONTAINER_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 /** The longest file name of Linux is 255 bytes; `:ifname.json` must fit behind the ID. */
 const MAX_CONTAINER_ID = 220;
 
+/** Keys of CNI_ARGS that mean something to us or come with every pod; any other is worth a line in the log. */
+const KNOWN_ARGS = new Set([
+  "IgnoreUnknown",
+  "IP",
+  "MAC",
+  "GATEWAY",
+  "K8S_POD_NAMESPACE",
+  "K8S_POD_NAME",
+  "K8S_POD_INFRA_CONTAINER_ID",
+  "K8S_POD_UID",
+]);
+
 /**
  * Reads and checks the CNI variables. An empty one counts as missing; all missing ones are reported at once.
  * Throws code 4 with the variable and its value.
  */
 export function parseEnvironment(variables: Variables): Environment {
-  const command = parseCommand(variables.CNI_COMMAND ?? "");
-  const missing = REQUIRED.filter(([name, by]) => by.includes(command) && !variables[name]).map(
-    ([name]) => name,
-  );
+  const commandText = variables.CNI_COMMAND ?? "";
+  const command = COMMANDS.find((known) => known === commandText) ?? null;
+  const missing = REQUIRED.filter(
+    ([name, by]) => command !== null && by.includes(command) && !variables[name],
+  ).map(([name]) => name);
+  if (commandText === "") missing.unshift("CNI_COMMAND");
   if (missing.length > 0) {
     throw new CniError(CNI_CODE.invalidEnvironment, `required env variables [${missing.join(",")}] missing`);
   }
   const containerId = variables.CNI_CONTAINERID ?? "";
   const ifname = variables.CNI_IFNAME ?? "";
-  if (command !== "VERSION") {
+  if (command === "ADD" || command === "DEL" || command === "CHECK") {
     checkContainerId(containerId);
     checkInterfaceName(ifname);
   }
   return {
     command,
+    commandText,
     containerId,
     netns: variables.CNI_NETNS ?? "",
     ifname,
-    args: parseArgs(variables.CNI_ARGS ?? ""),
+    ...parseArgs(variables.CNI_ARGS ?? ""),
     path: (variables.CNI_PATH ?? "").split(":").filter((folder) => folder !== ""),
   };
-}
-
-function parseCommand(text: string): Command {
-  const known = COMMANDS.find((command) => command === text);
-  if (known !== undefined) return known;
-  if (text === "")
-    throw new CniError(CNI_CODE.invalidEnvironment, "required env variables [CNI_COMMAND] missing");
-  throw new CniError(
-    CNI_CODE.invalidEnvironment,
-    `unknown CNI_COMMAND: ${text}`,
-    `known: ${COMMANDS.join(", ")}`,
-  );
 }
 
 function checkContainerId(containerId: string): void {
@@ -89,14 +95,31 @@ function checkInterfaceName(ifname: string): void {
   const fault = interfaceNameFault(ifname);
   if (fault === null && /^[A-Za-z0-9_.+@,=-]+$/.test(ifname) && !ifname.startsWith("-")) return;
   const message = fault ?? "interface name has characters that this plugin can't use";
-  throw new CniError(CNI_CODE.invalidEnvironment, message, `CNI_IFNAME=${ifname}`);
+  const limit =
+    fault === "interface name is too long" ? ": interface name should be less than 16 characters" : "";
+  throw new CniError(CNI_CODE.invalidEnvironment, message, `CNI_IFNAME=${ifname}${limit}`);
 }
 
-/** `K=V;K=V`; pairs that do not split in two, and unknown keys, are left to whoever knows them (k8s PR#24983). */
-function parseArgs(text: string): Map<string, string> {
-  const pairs = text
-    .split(";")
-    .filter((pair) => pair.includes("="))
-    .map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]);
-  return new Map(pairs.filter(([key]) => key !== "").map(([key = "", value = ""]) => [key, value]));
+/** `K=V;K=V`. Which keys matter is left to whoever knows them; nobody may fail for an unknown one (k8s PR#24983). */
+function parseArgs(text: string): { args: Map<string, string>; badArgs: string[] } {
+  const args = new Map<string, string>();
+  const badArgs: string[] = [];
+  for (const pair of text.split(";")) {
+    const at = pair.indexOf("=");
+    if (at > 0) args.set(pair.slice(0, at), pair.slice(at + 1));
+    else if (pair !== "") badArgs.push(pair);
+  }
+  return { args, badArgs };
+}
+
+/** Keys of CNI_ARGS that will have no effect, for the log. */
+export function unknownArgs({ args }: Environment): string[] {
+  return [...args.keys()].filter((key) => !KNOWN_ARGS.has(key));
+}
+
+/** What ADD and CHECK refuse of CNI_ARGS; a DEL must end well whatever they hold. Throws code 4. */
+export function checkArgs({ badArgs }: Environment): void {
+  const [bad] = badArgs;
+  if (bad === undefined) return;
+  throw new CniError(CNI_CODE.invalidEnvironment, `CNI_ARGS: invalid pair "${bad}"`, "wanted: K=V;K=V");
 }

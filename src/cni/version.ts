@@ -1,15 +1,22 @@
 import { CNI_CODE, CniError } from "./errors.ts";
 
 /** Versions of the specification that requests may carry, oldest first. */
-export const SUPPORTED_VERSIONS = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
+export const SUPPORTED_VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
 export type CniVersion = (typeof SUPPORTED_VERSIONS)[number];
 
-const LATEST: CniVersion = "1.1.0";
+/** What a configuration without cniVersion speaks (libcni: pkg/types/create). */
+export const OLDEST_VERSION: CniVersion = "0.1.0";
+export const LATEST_VERSION: CniVersion = "1.1.0";
+
+/** The version of exactly this text; null for any other. */
+export function findVersion(text: unknown): CniVersion | null {
+  return SUPPORTED_VERSIONS.find((version) => version === text) ?? null;
+}
 
 /** Matches exact strings only (SPEC §1 "Version considerations"). Throws code 1 for any other, naming both sides. */
 export function parseVersion(text: string): CniVersion {
-  const known = SUPPORTED_VERSIONS.find((version) => version === text);
-  if (known !== undefined) return known;
+  const known = findVersion(text);
+  if (known !== null) return known;
   throw new CniError(
     CNI_CODE.incompatibleVersion,
     "incompatible CNI versions",
@@ -22,7 +29,7 @@ export function isAtLeast(version: CniVersion, wanted: CniVersion): boolean {
   return SUPPORTED_VERSIONS.indexOf(version) >= SUPPORTED_VERSIONS.indexOf(wanted);
 }
 
-/** The answer to VERSION; `asked` is the request's own cniVersion where there was one (SPEC §5 "Version"). */
-export function formatVersions(asked: string | null): string {
-  return JSON.stringify({ cniVersion: asked ?? LATEST, supportedVersions: SUPPORTED_VERSIONS });
+/** The answer to VERSION; `asked` is the request's own cniVersion where one we speak came in time (SPEC §5 "Version"). */
+export function formatVersions(asked: CniVersion | null): string {
+  return JSON.stringify({ cniVersion: asked ?? LATEST_VERSION, supportedVersions: SUPPORTED_VERSIONS });
 }

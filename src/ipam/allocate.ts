@@ -11,10 +11,10 @@ import {
   slotsOfSet,
 } from "./range.ts";
 
-/** One address given to an attachment: with its subnet's length, and the gateway of its range. */
+/** One address given to an attachment: with its subnet's length, and the gateway (another IPAM plugin may name none). */
 export interface Allocation {
   readonly prefix: Prefix;
-  readonly gateway: Address;
+  readonly gateway: Address | null;
 }
 
 /** Why no address could be given; text in host-local's words. */
@@ -24,6 +24,9 @@ export class AllocationError extends Error {
     message: string,
     /** True when waiting for a release can help. */
     readonly isExhausted: boolean,
+    readonly hint = isExhausted
+      ? "remove pods or stale reservations, or widen the range"
+      : "ask for another address",
   ) {
     super(message);
   }
@@ -56,28 +59,10 @@ export function allocate(
   ledger: Ledger,
   createPool: PoolFactory,
 ): Allocation[] {
-  const stray = requested.find(
-    (address) => !sets.some((set) => set.some((range) => isInRange(range, address))),
-  );
-  if (stray !== undefined) {
-    const known = sets.map(formatRangeSet).join(" and ");
-    throw new AllocationError(
-      `requested IP address ${formatAddress(stray)} is not in any range set: ${known}`,
-      false,
-    );
-  }
   const wishes = sets.map((set) =>
     requested.find((address) => set.some((range) => isInRange(range, address))),
   );
-  const unmet = requested.find(
-    (address) => !wishes.some((wish) => wish !== undefined && isSameAddress(wish, address)),
-  );
-  if (unmet !== undefined) {
-    throw new AllocationError(
-      `failed to allocate all requested IPs: ${formatAddress(unmet)} is the second one of its range set`,
-      false,
-    );
-  }
+  refuseUnmet(sets, requested, wishes);
   const claimed: Address[] = [];
   // Noted at the claim itself: what follows it (keeping the cursor on a full disk) may throw as well.
   const noting: Ledger = {
@@ -101,16 +86,32 @@ export function allocate(
   }
 }
 
+/** A request that no set holds, or the second one that falls into a set: nobody would notice that it was dropped. */
+function refuseUnmet(
+  sets: readonly RangeSet[],
+  requested: readonly Address[],
+  wishes: readonly (Address | undefined)[],
+): void {
+  const unmet = requested.filter(
+    (address) => !wishes.some((wish) => wish !== undefined && isSameAddress(wish, address)),
+  );
+  if (unmet.length === 0) return;
+  const known = sets.map(formatRangeSet).join(" and ");
+  throw new AllocationError(
+    `failed to allocate all requested IPs: ${unmet.map(formatAddress).join(" ")}`,
+    false,
+    `one address of each range set can be asked for: ${known}`,
+  );
+}
+
 function takeRequested(set: RangeSet, index: number, wish: Address, ledger: Ledger): Allocation {
   const range = set.find((candidate) => isInRange(candidate, wish));
   if (range === undefined || isGatewayOf(set, wish)) {
-    throw new AllocationError(`requested ip ${formatAddress(wish)} is subnet's gateway`, false);
+    throw failed(index, `requested ip ${formatAddress(wish)} is subnet's gateway`, false);
   }
   if (!ledger.claim(wish)) {
-    throw new AllocationError(
-      `requested IP address ${formatAddress(wish)} is not available in range set ${formatRangeSet(set)}`,
-      false,
-    );
+    const message = `requested IP address ${formatAddress(wish)} is not available in range set ${formatRangeSet(set)}`;
+    throw failed(index, message, false);
   }
   const bitmap = ledger.bitmap(index);
   const slot = slotOfAddress(set, wish);
@@ -118,6 +119,11 @@ function takeRequested(set: RangeSet, index: number, wish: Address, ledger: Ledg
     ledger.keep(index, withBit(bitmap, slot), null);
   }
   return { prefix: { address: wish, length: range.subnet.length }, gateway: range.gateway };
+}
+
+/** host-local's words for a failure in one set. */
+function failed(index: number, why: string, isExhausted: boolean): AllocationError {
+  return new AllocationError(`failed to allocate for range ${index}: ${why}`, isExhausted);
 }
 
 function withBit(bitmap: Uint8Array, slot: number): Uint8Array {
@@ -141,7 +147,7 @@ function takeNext(set: RangeSet, index: number, ledger: Ledger, createPool: Pool
     const second = search(set, index, pool, ledger);
     if (second !== null) return second;
   }
-  throw new AllocationError(`no IP addresses available in range set: ${formatRangeSet(set)}`, true);
+  throw failed(index, `no IP addresses available in range set: ${formatRangeSet(set)}`, true);
 }
 
 /** Gateways are used slots without a reservation: nobody may get them. */
@@ -172,4 +178,20 @@ function search(set: RangeSet, index: number, pool: AddressPool, ledger: Ledger)
     slot = pool.nextFree(slot);
   }
   return null;
+}
+
+/** The first set from which no address could be given now, in host-local's notation; null when all have room. */
+export function findExhausted(
+  sets: readonly RangeSet[],
+  ledger: Ledger,
+  createPool: PoolFactory,
+): string | null {
+  const full = sets.find((set, index) => {
+    const pool = createPool(slotsOfSet(set));
+    const kept = ledger.bitmap(index);
+    if (kept !== null && kept.length === bitmapBytes(pool.capacity)) pool.load(kept);
+    else fillFromStore(set, pool, ledger);
+    return pool.nextFree(-1) === null;
+  });
+  return full === undefined ? null : formatRangeSet(full);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseEnvironment } from "../../../src/cni/request.ts";
+import { checkArgs, parseEnvironment, unknownArgs } from "../../../src/cni/request.ts";
 import { thrown } from "../../twin/words.ts";
 
 const ADD = {
@@ -50,9 +50,34 @@ describe("missing variables", () => {
   });
 });
 
+test("an unknown command is kept for whoever has read the configuration", () => {
+  expect(parseEnvironment({ CNI_COMMAND: "add" })).toMatchObject({ command: null, commandText: "add" });
+});
+
+test("GC and STATUS need CNI_PATH alone, and take the empty variables that libcni always sets", () => {
+  for (const CNI_COMMAND of ["GC", "STATUS"]) {
+    const empty = { CNI_CONTAINERID: "", CNI_NETNS: "", CNI_IFNAME: "" };
+    expect(parseEnvironment({ CNI_COMMAND, CNI_PATH: "/x", ...empty })).toMatchObject({
+      command: CNI_COMMAND,
+    });
+    expect(thrown(() => parseEnvironment({ CNI_COMMAND, ...empty }))).toMatchObject({
+      code: 4,
+      message: "required env variables [CNI_PATH] missing",
+    });
+  }
+});
+
+test("CNI_ARGS: unknown keys are told, a pair without = is refused by whoever must", () => {
+  const known = parseEnvironment({ ...ADD, CNI_ARGS: "IgnoreUnknown=1;FOO=bar;IP=10.0.0.2" });
+  expect(unknownArgs(known)).toEqual(["FOO"]);
+  expect(() => checkArgs(known)).not.toThrow();
+  const bad = parseEnvironment({ ...ADD, CNI_ARGS: "FOO;BAR=1=2" });
+  expect(bad.args.get("BAR")).toBe("1=2");
+  expect(thrown(() => checkArgs(bad))).toMatchObject({ code: 4, message: 'CNI_ARGS: invalid pair "FOO"' });
+});
+
 describe("refused values", () => {
   test.each([
-    [{ CNI_COMMAND: "add" }, "unknown CNI_COMMAND: add", "known: ADD, DEL, CHECK, VERSION"],
     [{ CNI_CONTAINERID: "../x" }, "invalid characters in containerID", "CNI_CONTAINERID=../x"],
     [{ CNI_CONTAINERID: "-x" }, "invalid characters in containerID", "CNI_CONTAINERID=-x"],
     [{ CNI_CONTAINERID: "a\nb" }, "invalid characters in containerID", "CNI_CONTAINERID=a\nb"],
@@ -61,7 +86,11 @@ describe("refused values", () => {
       "containerID is too long",
       "CNI_CONTAINERID has 221 characters, at most 220 can be kept",
     ],
-    [{ CNI_IFNAME: "sixteen-chars-xx" }, "interface name is too long", "CNI_IFNAME=sixteen-chars-xx"],
+    [
+      { CNI_IFNAME: "sixteen-chars-xx" },
+      "interface name is too long",
+      "CNI_IFNAME=sixteen-chars-xx: interface name should be less than 16 characters",
+    ],
     [{ CNI_IFNAME: ".." }, "interface name is . or ..", "CNI_IFNAME=.."],
     [{ CNI_IFNAME: "a/b" }, "interface name contains / or : or whitespace characters", "CNI_IFNAME=a/b"],
     [{ CNI_IFNAME: "a#b" }, "interface name has characters that this plugin can't use", "CNI_IFNAME=a#b"],
@@ -79,6 +108,7 @@ describe("accepted values", () => {
   test("an ADD gives every part", () => {
     expect(parseEnvironment({ ...ADD, CNI_ARGS: "IgnoreUnknown=1;K8S_POD_NAME=p" })).toEqual({
       command: "ADD",
+      commandText: "ADD",
       containerId: "c1",
       netns: "/var/run/netns/c1",
       ifname: "eth0",
@@ -86,6 +116,7 @@ describe("accepted values", () => {
         ["IgnoreUnknown", "1"],
         ["K8S_POD_NAME", "p"],
       ]),
+      badArgs: [],
       path: ["/opt/cni/bin", "/usr/lib/cni"],
     });
   });

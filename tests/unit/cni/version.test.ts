@@ -8,13 +8,13 @@ describe("versions", () => {
     expect(parseVersion(version)).toBe(version);
   });
 
-  test.each(["", "0.1.0", "0.2.0", "0.3", "1.0", "v1.0.0", "1.0.0 ", "1.2.0", "01.0.0"])(
+  test.each(["", "0.1", "0.3", "1.0", "v1.0.0", "1.0.0 ", "1.2.0", "01.0.0"])(
     "%j is code 1 with both sides in the details",
     (text) => {
       expect(thrown(() => parseVersion(text))).toMatchObject({
         code: 1,
         message: "incompatible CNI versions",
-        details: `config is "${text}", plugin supports ["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]`,
+        details: `config is "${text}", plugin supports ["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]`,
       });
     },
   );
@@ -26,7 +26,7 @@ describe("versions", () => {
   });
 
   test("VERSION answers with the asked version, else the newest", () => {
-    const supported = '"supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}';
+    const supported = '"supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}';
     expect(formatVersions(null)).toBe(`{"cniVersion":"1.1.0",${supported}`);
     expect(formatVersions("0.4.0")).toBe(`{"cniVersion":"0.4.0",${supported}`);
   });

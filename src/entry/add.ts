@@ -1,150 +1,161 @@
-import { checkForAdd, type NetConf } from "../cni/config.ts";
+import { checkForAdd } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
-import type { Environment } from "../cni/request.ts";
-import { formatResult, type Result } from "../cni/result.ts";
-import { ExecuteError } from "../host/errors.ts";
+import { parseResult } from "../cni/prev.ts";
+import { checkArgs } from "../cni/request.ts";
+import { formatResult, mergeResults, type Result } from "../cni/result.ts";
+import type { Dns } from "../cni/schema.ts";
 import type { Host } from "../host/machine.ts";
-import { knownAddresses, readRecord, removeRecord, writeRecord } from "../host/records.ts";
-import { createReservationStore, type ReservationStore } from "../host/reservations.ts";
-import { type Allocation, allocate } from "../ipam/allocate.ts";
-import type { AttachmentKey } from "../ipam/reservation.ts";
+import { type AttachmentRecord, readRecord, removeRecord, writeRecord } from "../host/records.ts";
 import { formatAddress } from "../net/address.ts";
-import { type Attachment, describeAttachment, planAttach } from "../topology/attachment.ts";
-import { createWasmPool } from "../wasm/pool.ts";
-import { bridgeWish, ensureBridge } from "./bridge.ts";
-import { chooseMtu, type IpamChoice, readDns, readIpam, readOptions } from "./desired.ts";
-import { addMasquerade } from "./masquerade.ts";
+import { hostVethName } from "../net/ifname.ts";
+import { type Attachment, describeAttachment } from "../topology/attachment.ts";
+import { type AddressSource, addressSource, type Taken } from "./addresses.ts";
+import { attach } from "./attach.ts";
+import { attachmentLock, type Call, formatKey } from "./call.ts";
+import { chooseDns, chooseMtu, isGateway, readOptions, withGateways } from "./desired.ts";
+import { detach } from "./detach.ts";
+import { masqueradeBackend } from "./masquerade.ts";
 
-/** Longest wait for the kernel to open a new bridge port, in milliseconds; it takes a few. */
-const PORT_TIMEOUT_MS = 2_000;
-const FORWARDING = 3;
+/** Time to take a failed ADD back, in milliseconds: a handful of spawns. */
+const UNDO_TIME_MS = 10_000;
 
 /**
- * ADD: addresses first, then the bridge, then the veth pair and the pod's side, then the result. Whatever fails, what
- * this call made is taken back: no veth, no reservation, no record stays. Returns the result's JSON.
+ * ADD: all that can be refused is refused first. Then addresses, the bridge, the veth pair and the pod's side, and the
+ * result. Whatever fails, what this call made is taken back: no veth, no reservation, no rule, no record stays.
+ * Returns the result's JSON.
  */
-export function add(environment: Environment, conf: NetConf, host: Host): string {
+export async function add(call: Call, host: Host): Promise<string> {
+  const { conf, environment, key } = call;
+  checkArgs(environment);
   checkForAdd(conf);
-  const key: AttachmentKey = {
-    network: conf.network,
-    containerId: environment.containerId,
-    ifname: environment.ifname,
-  };
-  const ipam = readIpam(conf, environment, host);
+  const before = parseResult(conf.raw.prevResult, conf.cniVersion, "prevResult");
   const options = readOptions(conf, environment, chooseMtu(conf, host));
-  const dns = readDns(conf, host);
-  const store = createReservationStore(host, ipam.dataDir, conf.network);
-  const addresses = reserve(store, key, ipam, conf, host);
-  try {
-    const attachment = describeAttachment(key, environment.netns, addresses, options);
-    writeRecord(host, conf.stateDir, key, recordOf(attachment, ipam.dataDir, conf.raw.ipMasq === true));
-    const bridge = ensureBridge(bridgeWish(conf, attachment), host);
-    if (conf.raw.ipMasq === true) addMasquerade(conf, ipam.sets, host);
-    attach(attachment, host);
-    return formatResult(conf.cniVersion, toResult(attachment, bridge, dns));
-  } catch (error) {
-    undo(
-      () =>
-        store.release(
-          key,
-          addresses.map(({ prefix }) => prefix.address),
-        ),
-      host,
-    );
-    undo(() => removeRecord(host, conf.stateDir, key), host);
-    throw error;
-  }
-}
-
-function undo(work: () => unknown, host: Host): void {
-  try {
-    work();
-  } catch (error) {
-    host.log(`taking back a failed ADD: ${String(error)}`);
-  }
-}
-
-function reserve(
-  store: ReservationStore,
-  key: AttachmentKey,
-  ipam: IpamChoice,
-  conf: NetConf,
-  host: Host,
-): Allocation[] {
-  if (ipam.sets.length === 0) return [];
-  return store.transact(key, ipam.sets, (ledger) => {
-    const record = readRecord(host, conf.stateDir, key);
-    const [held] = store.find(key, knownAddresses(record));
-    if (record !== null && held !== undefined) {
-      const message = `${formatAddress(held)} has been allocated to ${key.containerId}, duplicate allocation is not allowed`;
-      throw new CniError(
-        CNI_CODE.invalidConfig,
-        message,
-        `run DEL for ${key.containerId} ${key.ifname} first`,
-      );
+  const source = addressSource(call, host);
+  const take = conf.raw.disableContainerInterface === true ? takeNothing : source.prepare();
+  return host.withAttachmentLock(attachmentLock(conf), formatKey(key), async () => {
+    await clearTheWay(call, host);
+    const begun = beginRecord(call, source, host);
+    writeRecord(host, conf.stateDir, key, begun);
+    let taken: Taken | null = null;
+    try {
+      taken = await take();
+      const addresses = withGateways(taken.addresses, isGateway(conf));
+      const attachment = describeAttachment(key, environment.netns, addresses, {
+        ...options,
+        routes: taken.routes,
+      });
+      const reserved = describeRecord(begun, attachment, "reserved");
+      writeRecord(host, conf.stateDir, key, reserved);
+      const bridge = await attach(call, attachment, taken.subnets, host);
+      const own = toResult(attachment, bridge, chooseDns(conf, taken.dns));
+      const result = formatResult(conf.cniVersion, mergeResults(before, own));
+      writeRecord(host, conf.stateDir, key, { ...reserved, phase: "complete" });
+      return result;
+    } catch (error) {
+      await takeBack(call, taken, begun, source, host);
+      throw error;
     }
-    return allocate(ipam.sets, ipam.requested, ledger, createWasmPool);
   });
 }
 
-function attach(attachment: Attachment, host: Host): void {
-  try {
-    host.execute(planAttach(attachment));
-  } catch (error) {
-    throw explain(error, attachment);
+async function takeNothing(): Promise<Taken> {
+  return { addresses: [], subnets: [], routes: [], dns: {} };
+}
+
+/**
+ * What must not be there yet. An attachment that is complete makes this ADD a mistake of the runtime; one that an
+ * earlier, killed ADD left is cleared away (no call of this attachment but ours can be under way).
+ */
+export async function clearTheWay(call: Call, host: Host): Promise<void> {
+  const { conf, key } = call;
+  const record = readRecord(host, conf.stateDir, key);
+  const hostVeth = hostVethName(key.network, key.containerId, key.ifname);
+  if (record?.phase === "complete") {
+    const [first] = record.addresses;
+    const what = first ?? `interface ${key.ifname}`;
+    throw new CniError(
+      CNI_CODE.invalidConfig,
+      `${what} has been allocated to ${key.containerId}, duplicate allocation is not allowed`,
+      `run DEL for ${key.containerId} ${key.ifname} first`,
+    );
   }
-  // A port whose far end stays down has no carrier, so it never opens.
-  if (!attachment.podDown) awaitPort(attachment, host);
-}
-
-/** The kernel's "File exists" for the veth pair has two causes; say which. */
-function explain(error: unknown, { key, netns, hostVeth }: Attachment): unknown {
-  if (!(error instanceof ExecuteError) || error.step.op !== "link.add" || !/File exists/.test(error.stderr))
-    return error;
-  return new CniError(
-    CNI_CODE.invalidEnvironment,
-    `CNI_IFNAME=${key.ifname} already exists in CNI_NETNS=${netns} (or ${hostVeth} on the host)`,
-    `${error.message}; wanted: no such interface yet. Run DEL first, or use another name`,
-  );
-}
-
-/** A port carries traffic only once the kernel has seen its carrier: the pod may send as soon as we return. */
-function awaitPort({ hostVeth }: Attachment, host: Host): void {
-  const deadline = performance.now() + PORT_TIMEOUT_MS;
-  for (let pauseMs = 0.2; ; pauseMs = Math.min(pauseMs * 2, 20)) {
-    const link = host.link(hostVeth);
-    if (link?.portState === FORWARDING) return;
-    if (performance.now() > deadline) {
-      host.execute([{ op: "link.del", netns: "", name: hostVeth, why: "the port never opened" }]);
-      const details = `state ${link?.portState ?? "none"} after ${PORT_TIMEOUT_MS} ms, wanted ${FORWARDING} (forwarding)`;
-      throw new CniError(CNI_CODE.internal, `bridge port ${hostVeth} in error state`, details);
-    }
-    host.sleep(pauseMs);
+  if (record !== null) {
+    host.log(`an earlier ADD of ${key.containerId} ${key.ifname} never finished: clearing it away`);
+    await detach(call, record, addressSource(call, host, record), host);
+  } else if (host.link(hostVeth) !== null) {
+    throw new CniError(
+      CNI_CODE.invalidEnvironment,
+      `${hostVeth} on the host already exists: ${key.containerId} has CNI_IFNAME=${key.ifname} already`,
+      "wanted: no such attachment yet. Run DEL first",
+    );
   }
 }
 
-function recordOf(attachment: Attachment, dataDir: string, masquerade: boolean) {
-  const { key, netns, bridge, hostVeth, hostMac, podMac, mtu, addresses } = attachment;
+/** The record of an attachment before anything is known of it. */
+export function beginRecord({ key, conf, environment }: Call, source: AddressSource, host: Host) {
   return {
-    version: 1,
+    version: 2,
     containerId: key.containerId,
     ifname: key.ifname,
-    netns,
-    bridge,
-    hostVeth,
-    hostMac,
-    podMac,
-    mtu,
-    dataDir,
+    netns: environment.netns,
+    bootId: host.bootId(),
+    phase: "begun",
+    kind: "bridge",
+    bridge: conf.bridge,
+    hostVeth: hostVethName(key.network, key.containerId, key.ifname),
+    hostMac: "",
+    podMac: "",
+    mtu: 0,
+    hairpin: false,
+    isolated: false,
+    vlan: null,
+    ipam: source.name,
+    dataDir: conf.dataDir,
+    addresses: [],
+    masquerade: masqueradeBackend(conf, host),
+    spoofCheck: conf.raw.macspoofchk === true,
+  } satisfies AttachmentRecord;
+}
+
+function describeRecord(
+  begun: AttachmentRecord,
+  { bridge, hostVeth, hostMac, podMac, mtu, hairpin, isolated, vlan, addresses }: Attachment,
+  phase: AttachmentRecord["phase"],
+): AttachmentRecord {
+  const links = { bridge, hostVeth, hostMac, podMac, mtu, hairpin, isolated, vlan };
+  return {
+    ...begun,
+    ...links,
+    phase,
     addresses: addresses.map(({ prefix }) => formatAddress(prefix.address)),
-    masquerade,
-  } as const;
+  };
+}
+
+/** What failed is the error worth telling: what can't be taken back is only told in the log. */
+export async function takeBack(
+  call: Call,
+  taken: Taken | null,
+  begun: AttachmentRecord,
+  source: AddressSource,
+  host: Host,
+): Promise<void> {
+  host.deadline.renew(UNDO_TIME_MS);
+  const { key, conf } = call;
+  const addresses = (taken?.addresses ?? []).map(({ prefix }) => formatAddress(prefix.address));
+  // A failed take has given back what it took by itself.
+  const held = taken === null ? { ...source, release: async () => undefined } : source;
+  try {
+    await detach(call, { ...begun, phase: "reserved", addresses }, held, host);
+  } catch (error) {
+    host.log(`taking back a failed ADD: ${error instanceof Error ? error.message : String(error)}`);
+    if (taken === null) removeRecord(host, conf.stateDir, key);
+  }
 }
 
 function toResult(
   attachment: Attachment,
   bridge: { readonly mac: string; readonly mtu: number },
-  dns: Result["dns"],
+  dns: Dns,
 ): Result {
   const { hostVeth, hostMac, podMac, mtu, key, netns, addresses, routes } = attachment;
   return {

@@ -1,6 +1,7 @@
 import type { NetConf } from "../cni/config.ts";
 import type { Host } from "../host/machine.ts";
 import type { Address } from "../net/address.ts";
+import { gatewayLinkName, gatewayPortName } from "../net/ifname.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { Plan } from "../plan/step.ts";
 import type { Attachment } from "../topology/attachment.ts";
@@ -11,15 +12,21 @@ import {
   planBridge,
   planForwarding,
 } from "../topology/bridge.ts";
+import { usesVlans } from "../topology/vlan.ts";
+import { gatewayDevice, planVlanGateway } from "../topology/vlan-gateway.ts";
 import { isGateway } from "./desired.ts";
 
-/** The bridge as an ADD wants it; `gateways` empty when the bridge is no gateway. */
+/** The bridge as an ADD wants it; `gateways` empty when it is no gateway. */
 export interface BridgeWish {
   readonly name: string;
   readonly mtu: number;
   readonly promisc: boolean;
   readonly forceAddress: boolean;
   readonly gateways: readonly { readonly prefix: Prefix; readonly gateway: Address }[];
+  readonly vlanFiltering: boolean;
+  /** The VLAN of the gateway; null: it is on the bridge itself. */
+  readonly vlan: number | null;
+  readonly preserveDefaultVlan: boolean;
   readonly stateDir: string;
 }
 
@@ -32,7 +39,12 @@ export function bridgeWish(conf: NetConf, attachment: Attachment): BridgeWish {
     mtu: attachment.mtu,
     promisc: conf.raw.promiscMode ?? false,
     forceAddress: conf.raw.forceAddress ?? false,
-    gateways: isGateway(conf) ? attachment.addresses : [],
+    gateways: isGateway(conf)
+      ? attachment.addresses.flatMap(({ prefix, gateway }) => (gateway === null ? [] : [{ prefix, gateway }]))
+      : [],
+    vlanFiltering: usesVlans(attachment),
+    vlan: attachment.vlan,
+    preserveDefaultVlan: attachment.preserveDefaultVlan,
     stateDir: conf.stateDir,
   };
 }
@@ -40,14 +52,16 @@ export function bridgeWish(conf: NetConf, attachment: Attachment): BridgeWish {
 /** What would have to change for bridge and forwarding to be as wished; empty on every ADD but the first. */
 export function planWish(wish: BridgeWish, host: Host): Plan {
   const gateways = wish.gateways.map(({ prefix, gateway }) => ({ gateway, length: prefix.length }));
-  const bridge: Bridge = { ...wish, addresses: gatewayPrefixes(gateways) };
-  const link = host.link(wish.name);
-  const families = new Set(bridge.addresses.map(({ address }) => address.family));
+  const addresses = gatewayPrefixes(gateways);
+  const isOnBridge = gatewayDevice(wish.name, wish.vlan) === wish.name;
+  const bridge: Bridge = { ...wish, addresses: isOnBridge ? addresses : [] };
+  const families = new Set(addresses.map(({ address }) => address.family));
   const v6 = families.has(6) ? host.readFile("/proc/sys/net/ipv6/conf/all/forwarding") : null;
   // The whole IPv6 route table: only read on the one call that is about to switch forwarding on.
   const isV6Off = v6 !== null && v6.trim() !== "1";
   return [
-    ...planBridge(bridge, link, link === null ? [] : host.addresses(link.index)),
+    ...planBridge(bridge, ...linkWithAddresses(wish.name, host)),
+    ...(isOnBridge || addresses.length === 0 ? [] : planGateway(wish, addresses, host)),
     ...planForwarding(families, {
       v4: families.has(4) ? host.readFile("/proc/sys/net/ipv4/ip_forward") : null,
       v6,
@@ -56,15 +70,38 @@ export function planWish(wish: BridgeWish, host: Host): Plan {
   ];
 }
 
+function linkWithAddresses(name: string, host: Host) {
+  const link = host.link(name);
+  return [link, link === null ? [] : host.addresses(link.index)] as const;
+}
+
+function planGateway(wish: BridgeWish, addresses: readonly Prefix[], host: Host): Plan {
+  const vlan = wish.vlan ?? 0;
+  const [link, observed] = linkWithAddresses(gatewayLinkName(wish.name, vlan), host);
+  return planVlanGateway(
+    { ...wish, bridge: wish.name, vlan, addresses },
+    {
+      bridge: host.link(wish.name),
+      link,
+      port: host.link(gatewayPortName(wish.name, vlan)),
+      addresses: observed,
+    },
+  );
+}
+
 /**
  * Makes the bridge as wished and returns its MAC and MTU (an older bridge keeps the MTU it has). When nothing has to
- * change (the usual case) no lock is taken and nothing is spawned; else one process at a time looks again and does it, so that 40 first pods make one bridge.
+ * change (the usual case) no lock is taken and nothing is spawned; else one process at a time looks again and does
+ * it, so that 40 first pods make one bridge.
  */
-export function ensureBridge(wish: BridgeWish, host: Host): { readonly mac: string; readonly mtu: number } {
+export async function ensureBridge(
+  wish: BridgeWish,
+  host: Host,
+): Promise<{ readonly mac: string; readonly mtu: number }> {
   if (planWish(wish, host).length > 0) {
-    host.withLock(`${wish.stateDir}/bridge.lock`, LOCK_TIMEOUT_MS, () => {
+    await host.withLock(`${wish.stateDir}/bridge.lock`, LOCK_TIMEOUT_MS, async () => {
       const plan = planWish(wish, host);
-      if (plan.length > 0) host.execute(plan);
+      if (plan.length > 0) await host.execute(plan);
     });
   }
   return host.link(wish.name) ?? { mac: "", mtu: wish.mtu };

@@ -1,105 +1,163 @@
-import { DEFAULT_DATA_DIR, type NetConf, type RawPrevResult } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
-import type { Environment } from "../cni/request.ts";
+import { parseResult } from "../cni/prev.ts";
+import { checkArgs } from "../cni/request.ts";
+import type { Result } from "../cni/result.ts";
 import type { Host } from "../host/machine.ts";
-import { createReservationStore } from "../host/reservations.ts";
+import { type AttachmentRecord, readRecord } from "../host/records.ts";
 import { observeSandbox, type SandboxState } from "../host/sandbox.ts";
-import type { AttachmentKey } from "../ipam/reservation.ts";
-import { formatAddress } from "../net/address.ts";
+import { type Address, formatAddress, parseAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
-import { formatPrefix, networkOf, parsePrefix } from "../net/prefix.ts";
+import { formatPrefix, networkOf } from "../net/prefix.ts";
+import { gatewayDevice } from "../topology/vlan-gateway.ts";
+import { addressSource } from "./addresses.ts";
+import { attachmentLock, type Call, formatKey } from "./call.ts";
+import { isGateway } from "./desired.ts";
+import { masqueradeFaults } from "./masquerade.ts";
+import { spoofFaults } from "./spoof.ts";
 
 /**
- * CHECK: the attachment as prevResult tells it against the kernel and the store. Passes in silence; else throws with
- * every difference, actual against wanted, in the details. Routes that later plugins added are none of ours.
+ * CHECK: the attachment as prevResult and our own record tell it, against kernel, rules and store. Passes in silence;
+ * else throws with every difference, actual against wanted, in the details. What later plugins of the list changed and
+ * said so in prevResult, or added, is none of ours.
  */
-export function check(environment: Environment, conf: NetConf, host: Host): void {
-  const prev = conf.raw.prevResult;
-  if (!prev)
-    throw new CniError(
-      CNI_CODE.invalidConfig,
-      "Required prevResult missing",
-      "the runtime must pass ADD's result",
-    );
-  const key: AttachmentKey = {
-    network: conf.network,
-    containerId: environment.containerId,
-    ifname: environment.ifname,
-  };
-  const faults = [
-    ...hostFaults(key, conf, prev, host),
-    ...sandboxFaults(environment, conf, prev, observeSandbox(host, environment.netns, environment.ifname)),
-    ...reservationFaults(key, conf, prev, host),
-  ];
-  if (faults.length === 0) return;
-  throw new CniError(
-    CNI_CODE.internal,
-    `attachment ${key.containerId} ${key.ifname} is not as it was made: ${faults[0]}`,
-    faults.join("; "),
-  );
+export async function check(call: Call, host: Host): Promise<void> {
+  const { conf, environment, key } = call;
+  checkArgs(environment);
+  const prev = readPrevResult(call);
+  await host.withAttachmentLock(attachmentLock(conf), formatKey(key), async () => {
+    const record = readRecord(host, conf.stateDir, key);
+    const state = await observeSandbox(host, environment.netns, environment.ifname);
+    const faults = [
+      ...hostFaults(call, record, prev, host),
+      ...sandboxFaults(call, record, prev, state, host),
+      ...(await ruleFaults(call, record, host)),
+    ];
+    if (faults.length > 0) {
+      const message = `attachment ${key.containerId} ${key.ifname} is not as it was made: ${faults[0]}`;
+      throw new CniError(CNI_CODE.internal, message, faults.join("; "));
+    }
+    if (conf.raw.disableContainerInterface === true) return;
+    await addressSource(call, host, record).check(reservedOf(call, record, prev));
+  });
 }
 
-function hostFaults(key: AttachmentKey, conf: NetConf, prev: RawPrevResult, host: Host): string[] {
+/** The result that CHECK needs. Throws code 7 without one (SPEC §2 "CHECK"). */
+export function readPrevResult({ conf }: Call): Result {
+  const prev = parseResult(conf.raw.prevResult, conf.cniVersion, "prevResult");
+  if (prev !== null) return prev;
+  const details = "the runtime must pass ADD's result";
+  throw new CniError(CNI_CODE.invalidConfig, "Required prevResult missing", details);
+}
+
+/** Our interface of prevResult by its index; −1 when it has none. */
+function ownIndex({ environment }: Call, prev: Result): number {
+  return prev.interfaces.findIndex(({ name, sandbox }) => name === environment.ifname && sandbox !== "");
+}
+
+function ownIps(call: Call, prev: Result) {
+  const index = ownIndex(call, prev);
+  return prev.ips.filter((ip) => ip.interface === null || ip.interface === index);
+}
+
+function reservedOf(call: Call, record: AttachmentRecord | null, prev: Result): Address[] {
+  if (record?.phase === "complete") return record.addresses.flatMap((text) => parseAddress(text) ?? []);
+  return ownIps(call, prev).map(({ address }) => address.address);
+}
+
+function hostFaults(call: Call, record: AttachmentRecord | null, prev: Result, host: Host): string[] {
+  const { key, conf, environment } = call;
+  const ips = ownIps(call, prev);
   const name = hostVethName(key.network, key.containerId, key.ifname);
   const bridge = host.link(conf.bridge);
   const veth = host.link(name);
   if (bridge === null) return [`bridge ${conf.bridge} is missing`];
   if (bridge.kind !== "bridge") return [`${conf.bridge} is ${bridge.kind}, wanted a bridge`];
-  if (veth === null) return [`host-side veth ${name} is missing`];
-  const wanted = prev.interfaces?.find((link) => link.name === name)?.mac;
+  if (veth === null) return [`host-side veth ${name} of ${environment.ifname} is missing`];
+  const mac = prev.interfaces.find((link) => link.name === name)?.mac || record?.hostMac;
+  const mtu = record?.mtu || veth.mtu;
   return [
     ...(bridge.up ? [] : [`bridge ${conf.bridge} is down, wanted up`]),
     ...(veth.up ? [] : [`host-side veth ${name} is down, wanted up`]),
     ...(veth.masterIndex === bridge.index ? [] : [`host-side veth ${name} is not a port of ${conf.bridge}`]),
-    ...(wanted && wanted !== veth.mac
-      ? [`host-side veth ${name} has MAC ${veth.mac}, wanted ${wanted}`]
-      : []),
-    ...gatewayFaults(conf, prev, bridge.index, host),
+    ...(mac && mac !== veth.mac ? [`host-side veth ${name} has MAC ${veth.mac}, wanted ${mac}`] : []),
+    ...(mtu === veth.mtu ? [] : [`host-side veth ${name} has MTU ${veth.mtu}, wanted ${mtu}`]),
+    ...(record === null || veth.hairpin === null || veth.hairpin === record.hairpin
+      ? []
+      : [`hairpin of ${name} is ${veth.hairpin}, wanted ${record.hairpin}`]),
+    ...(isGateway(conf) ? gatewayFaults(ips, conf.bridge, record, host) : []),
   ];
 }
 
-function gatewayFaults(conf: NetConf, prev: RawPrevResult, index: number, host: Host): string[] {
-  if (conf.raw.isGateway === false) return [];
-  const found = host.addresses(index).map(({ prefix }) => formatAddress(prefix.address));
-  const gateways = (prev.ips ?? []).flatMap(({ gateway }) => gateway ?? []);
-  return gateways
+function gatewayFaults(
+  ips: Result["ips"],
+  bridge: string,
+  record: AttachmentRecord | null,
+  host: Host,
+): string[] {
+  const device = gatewayDevice(bridge, record?.vlan ?? null);
+  const link = host.link(device);
+  const found =
+    link === null ? [] : host.addresses(link.index).map(({ prefix }) => formatAddress(prefix.address));
+  return ips
+    .flatMap(({ gateway }) => (gateway === null ? [] : [formatAddress(gateway)]))
     .filter((gateway) => !found.includes(gateway))
-    .map((gateway) => `gateway ${gateway} is not on ${conf.bridge} (it has ${found.join(", ")})`);
+    .map((gateway) => `gateway ${gateway} is not on ${device} (it has ${found.join(", ") || "none"})`);
 }
 
 function sandboxFaults(
-  { ifname, netns }: Environment,
-  conf: NetConf,
-  prev: RawPrevResult,
+  call: Call,
+  record: AttachmentRecord | null,
+  prev: Result,
   state: SandboxState,
+  host: Host,
 ): string[] {
-  if (state.link === null) return [`${ifname} is missing in ${netns}`];
+  const { conf, environment } = call;
+  const { ifname, netns } = environment;
   const { link } = state;
-  const index = (prev.interfaces ?? []).findIndex((known) => known.name === ifname && known.sandbox);
-  const mac = prev.interfaces?.[index]?.mac;
-  const ours = (prev.ips ?? []).filter(
-    (ip) => ip.interface === undefined || ip.interface === null || ip.interface === index,
-  );
-  const routes = (prev.routes ?? []).flatMap(({ dst }) => parsePrefix(dst) ?? []);
+  if (link === null) return [`${ifname} is missing in ${netns}`];
+  const own = prev.interfaces[ownIndex(call, prev)];
+  if (own === undefined) return [`prevResult names no interface ${ifname} in a sandbox`];
   return [
     ...(link.up || conf.raw.disableContainerInterface === true ? [] : [`${ifname} is down, wanted up`]),
-    ...(mac && mac !== link.mac ? [`${ifname} has MAC ${link.mac}, wanted ${mac}`] : []),
-    ...ours
-      .filter(({ address }) => !state.addresses.includes(address))
-      .map(({ address }) => `${ifname} lacks ${address} (it has ${state.addresses.join(", ") || "none"})`),
-    ...routes
-      .map((dst) => formatPrefix(networkOf(dst)))
+    ...(own.mac !== "" && own.mac !== link.mac ? [`${ifname} has MAC ${link.mac}, wanted ${own.mac}`] : []),
+    ...(isTuned(call, host) ? [] : mtuFaults(ifname, link.mtu, own.mtu ?? null, record?.mtu || null)),
+    ...ownIps(call, prev)
+      .map(({ address }) => formatPrefix(address))
+      .filter((address) => !state.addresses.includes(address))
+      .map((address) => `${ifname} lacks ${address} (it has ${state.addresses.join(", ") || "none"})`),
+    ...prev.routes
+      .map(({ dst }) => formatPrefix(networkOf(dst)))
       .filter((dst) => !state.routes.includes(dst))
       .map((dst) => `route ${dst} is missing in ${netns}`),
   ];
 }
 
-function reservationFaults(key: AttachmentKey, conf: NetConf, prev: RawPrevResult, host: Host): string[] {
-  const addresses = (prev.ips ?? []).flatMap(({ address }) => parsePrefix(address)?.address ?? []);
-  const store = createReservationStore(host, conf.raw.ipam?.dataDir || DEFAULT_DATA_DIR, conf.network);
-  const held = store.find(key, addresses).map(formatAddress);
-  return addresses
-    .map(formatAddress)
-    .filter((address) => !held.includes(address))
-    .map((address) => `no reservation of ${address} for ${key.containerId} ${key.ifname}`);
+/**
+ * Before 1.1.0 a result does not tell the MTU, so that a later plugin may have lowered it unseen; one higher than the
+ * host's end loses packets whoever set it.
+ */
+function mtuFaults(ifname: string, actual: number, told: number | null, made: number | null): string[] {
+  const isWrong = told === null ? made !== null && actual > made : actual !== told;
+  return isWrong ? [`${ifname} has MTU ${actual}, wanted ${told ?? made}`] : [];
+}
+
+/**
+ * The tuning plugin sets the MTU behind us and does not say so in the result; what it replaced is in its backup file.
+ */
+function isTuned({ key }: Call, host: Host): boolean {
+  const backup = host.readFile(`/run/cni/tuning/${key.containerId}_${key.ifname}.json`);
+  return backup?.includes('"mtu"') ?? false;
+}
+
+async function ruleFaults(
+  { conf, key }: Call,
+  record: AttachmentRecord | null,
+  host: Host,
+): Promise<string[]> {
+  if (record === null) return [];
+  const hostVeth = hostVethName(key.network, key.containerId, key.ifname);
+  return [
+    ...(record.masquerade === null ? [] : await masqueradeFaults(conf, record.masquerade, host)),
+    ...(record.spoofCheck ? await spoofFaults(conf, { hostVeth, mac: record.podMac }, host) : []),
+  ];
 }

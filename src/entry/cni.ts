@@ -1,15 +1,18 @@
-import { parseJson, parseNetConf } from "../cni/config.ts";
+import { isIpamCall, type NetConf, parseJson, parseNetConf } from "../cni/config.ts";
 import { CNI_CODE, CniError, formatError } from "../cni/errors.ts";
-import { type Environment, parseEnvironment } from "../cni/request.ts";
-import { formatVersions, isAtLeast } from "../cni/version.ts";
-import { BusyError, HostError } from "../host/errors.ts";
+import { type Command, type Environment, parseEnvironment, unknownArgs } from "../cni/request.ts";
+import { findVersion, formatVersions, isAtLeast, LATEST_VERSION, OLDEST_VERSION } from "../cni/version.ts";
+import { OverdueError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
-import { AllocationError } from "../ipam/allocate.ts";
-import { InvalidRange } from "../ipam/range.ts";
-import { BridgeConflict } from "../topology/bridge.ts";
+import type { Stdin } from "../host/stdin.ts";
 import { add } from "./add.ts";
+import type { Call, Variables } from "./call.ts";
 import { check } from "./check.ts";
 import { del } from "./del.ts";
+import { toCniError } from "./errors.ts";
+import { gc } from "./gc.ts";
+import { ipamAdd, ipamCheck } from "./ipam-plugin.ts";
+import { status } from "./status.ts";
 
 /** What a call leaves: its exit status, and at most one JSON document for stdout. */
 export interface Answer {
@@ -17,125 +20,151 @@ export interface Answer {
   readonly stdout: string;
 }
 
+/**
+ * How long a command may take by default, in milliseconds: inside what its caller waits, so that the caller gets our
+ * answer and not a killed process (kubelet: ADD 4 min, DEL 2 min; CRI-O: DEL 1 min, GC 30 s, STATUS every half second).
+ */
+const DEADLINE_MS: Readonly<Record<Command, number>> = {
+  ADD: 90_000,
+  DEL: 50_000,
+  CHECK: 50_000,
+  GC: 25_000,
+  STATUS: 10_000,
+  VERSION: 10_000,
+};
+
+/** How long VERSION looks for a cniVersion on stdin, in milliseconds; libcni writes it before the plugin starts. */
+const PEEK_MS = 25;
+
 /** Answers one CNI call. Never throws: whatever goes wrong becomes the error document of SPEC §5. */
-export function answerCni(
-  variables: Readonly<Record<string, string | undefined>>,
-  readStdin: () => string,
-  host: Host,
-): Answer {
-  // SPEC: the result's cniVersion is the request's; until it is known the oldest we speak is the safe one.
-  let cniVersion = "0.3.0";
+export async function answerCni(variables: Variables, stdin: Stdin, host: Host): Promise<Answer> {
+  // SPEC §5: the version in use by the plugin. Until the configuration is read that is our newest.
+  let cniVersion: string = LATEST_VERSION;
   try {
     const environment = parseEnvironment(variables);
-    if (environment.command === "VERSION") return { exitCode: 0, stdout: formatVersions(null) };
-    const json = parseJson(readAll(readStdin));
-    if (
-      typeof json === "object" &&
-      json !== null &&
-      "cniVersion" in json &&
-      typeof json.cniVersion === "string"
-    ) {
-      cniVersion = json.cniVersion;
+    if (environment.command === "VERSION") {
+      return { exitCode: 0, stdout: formatVersions(await askedVersion(stdin)) };
     }
-    return { exitCode: 0, stdout: runCommand(environment, json, host) };
+    if (environment.command !== null) host.deadline.restart(DEADLINE_MS[environment.command]);
+    const text = await readAll(stdin, host);
+    const json = parseJson(text);
+    cniVersion = versionOf(json);
+    return { exitCode: 0, stdout: await runCommand(environment, json, { variables, stdin: text }, host) };
   } catch (error) {
     return { exitCode: 1, stdout: formatError(cniVersion, toCniError(error)) };
   }
 }
 
-function readAll(readStdin: () => string): string {
+/** The request's version when it is there at once; VERSION must not wait for the end of stdin (skel.go never reads it). */
+async function askedVersion(stdin: Stdin) {
   try {
-    return readStdin();
-  } catch (error) {
-    throw new CniError(CNI_CODE.io, `error reading from stdin: ${String(error)}`);
+    const json = parseJson((await stdin.peek(PEEK_MS)) ?? "");
+    return typeof json === "object" && json !== null && "cniVersion" in json
+      ? findVersion(json.cniVersion)
+      : null;
+  } catch {
+    return null;
   }
 }
 
-function runCommand(environment: Environment, json: unknown, host: Host): string {
-  const conf = parseNetConf(json);
-  refuseOwnNamespace(environment, host);
-  switch (environment.command) {
-    case "ADD":
-      return add(environment, conf, host);
+function versionOf(json: unknown): string {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return LATEST_VERSION;
+  return "cniVersion" in json && typeof json.cniVersion === "string" && json.cniVersion !== ""
+    ? json.cniVersion
+    : OLDEST_VERSION;
+}
+
+async function readAll(stdin: Stdin, host: Host): Promise<string> {
+  try {
+    return await stdin.read(host.deadline);
+  } catch (error) {
+    if (error instanceof OverdueError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CniError(CNI_CODE.io, `error reading from stdin: ${reason}`);
+  }
+}
+
+async function runCommand(
+  environment: Environment,
+  json: unknown,
+  raw: Pick<Call, "variables" | "stdin">,
+  host: Host,
+): Promise<string> {
+  const { command, containerId, ifname } = environment;
+  const conf = parseNetConf(json, command === "DEL" || command === "GC");
+  if (command === null) {
+    const details = "known: ADD, DEL, CHECK, GC, STATUS, VERSION";
+    throw new CniError(
+      CNI_CODE.invalidEnvironment,
+      `unknown CNI_COMMAND: ${environment.commandText}`,
+      details,
+    );
+  }
+  refuseOldVersion(command, conf);
+  if (conf.deadline !== null) host.deadline.restart(conf.deadline * 1000);
+  if (command !== "GC" && command !== "STATUS") refuseOwnNamespace(environment, raw.variables, host);
+  const key = { network: conf.network, containerId, ifname };
+  return await dispatch(command, { key, environment, conf, ...raw }, host);
+}
+
+async function dispatch(command: Command, call: Call, host: Host): Promise<string> {
+  const isIpam = isIpamCall(call.conf);
+  switch (command) {
+    case "ADD": {
+      const unknown = unknownArgs(call.environment);
+      if (unknown.length > 0) host.log(`CNI_ARGS: ignoring unknown ${unknown.join(", ")}`);
+      return isIpam ? await ipamAdd(call, host) : await add(call, host);
+    }
     case "DEL":
-      del(environment, conf, host);
+      await del(call, host);
       return "";
     case "CHECK":
-      if (!isAtLeast(conf.cniVersion, "0.4.0")) {
-        throw new CniError(
-          CNI_CODE.incompatibleVersion,
-          "config version does not allow CHECK",
-          `cniVersion=${conf.cniVersion}`,
-        );
-      }
-      check(environment, conf, host);
+      await (isIpam ? ipamCheck(call, host) : check(call, host));
+      return "";
+    case "GC":
+      await gc(call, host);
+      return "";
+    case "STATUS":
+      await status(call, host, isIpam);
       return "";
     case "VERSION":
-      return formatVersions(conf.cniVersion);
+      return formatVersions(call.conf.cniVersion);
   }
+}
+
+/** Verbs that came later than the version the configuration speaks. Throws code 1, as skel.go does. */
+function refuseOldVersion(command: Command, { cniVersion }: NetConf): void {
+  const since = command === "CHECK" ? "0.4.0" : command === "GC" || command === "STATUS" ? "1.1.0" : null;
+  if (since === null || isAtLeast(cniVersion, since)) return;
+  throw new CniError(
+    CNI_CODE.incompatibleVersion,
+    `config version does not allow ${command}`,
+    `cniVersion=${cniVersion}, wanted ${since} or later`,
+  );
 }
 
 /** Before anything else: acting in our own namespace would take the host's links down (plugins#714). */
-function refuseOwnNamespace({ netns, command }: Environment, host: Host): void {
-  if (netns === "" || process.env.CNI_NETNS_OVERRIDE === "1" || process.env.CNI_NETNS_OVERRIDE === "TRUE")
-    return;
+function refuseOwnNamespace({ netns, command }: Environment, variables: Variables, host: Host): void {
+  const override = variables.CNI_NETNS_OVERRIDE?.toUpperCase();
+  if (netns === "" || override === "1" || override === "TRUE") return;
+  const refuse = (message: string, details: string): never => {
+    throw new CniError(CNI_CODE.invalidNetns, message, details);
+  };
   const theirs = host.namespaceId(netns);
-  const own = host.namespaceId("/proc/self/ns/net");
-  if (theirs !== null && theirs === own) {
-    const message = "plugin's netns and netns from CNI_NETNS should not be the same";
-    throw new CniError(
-      CNI_CODE.invalidNetns,
-      message,
+  if (theirs !== null && theirs === host.namespaceId("/proc/self/ns/net")) {
+    refuse(
+      "plugin's netns and netns from CNI_NETNS should not be the same",
       `CNI_NETNS=${netns} is the namespace this plugin runs in`,
     );
   }
   if (command === "DEL") return;
   if (theirs === null) {
-    throw new CniError(
-      CNI_CODE.invalidNetns,
-      `CNI_NETNS=${netns} does not exist`,
-      "wanted: the path of the sandbox's network namespace",
-    );
+    refuse(`CNI_NETNS=${netns} does not exist`, "wanted: the path of the sandbox's network namespace");
   }
   if (!host.isNetns(netns)) {
-    throw new CniError(
-      CNI_CODE.invalidNetns,
+    refuse(
       `CNI_NETNS=${netns} is not a network namespace`,
       "wanted: a network namespace, found another file",
     );
   }
-}
-
-/** The one place where errors of every room become the specification's codes. */
-export function toCniError(error: unknown): CniError {
-  if (error instanceof CniError) return error;
-  if (error instanceof BusyError) return new CniError(CNI_CODE.tryAgainLater, error.message, error.hint);
-  if (error instanceof InvalidRange)
-    return new CniError(CNI_CODE.invalidConfig, error.message, "see ipam in the network configuration");
-  if (error instanceof AllocationError) {
-    const hint = error.isExhausted
-      ? "remove pods or stale reservations, or widen the range"
-      : "ask for another address";
-    return new CniError(
-      error.isExhausted ? CNI_CODE.tryAgainLater : CNI_CODE.invalidConfig,
-      error.message,
-      hint,
-    );
-  }
-  if (error instanceof BridgeConflict) {
-    return new CniError(
-      CNI_CODE.invalidConfig,
-      error.message,
-      "choose another bridge, remove what is in the way, or set forceAddress",
-    );
-  }
-  if (error instanceof HostError) return new CniError(CNI_CODE.internal, error.message, error.hint);
-  if (error instanceof Error && "code" in error && "syscall" in error) {
-    return new CniError(CNI_CODE.io, error.message, "see that the folder is writable and the disk has room");
-  }
-  return new CniError(
-    CNI_CODE.internal,
-    error instanceof Error ? error.message : String(error),
-    "this is a fault of minicni",
-  );
 }

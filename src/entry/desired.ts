@@ -1,24 +1,30 @@
-import { DEFAULT_DATA_DIR, type Dns, type NetConf, type RawRoute, requestedMac } from "../cni/config.ts";
+import { type NetConf, requestedMac } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
+import { routeNumbers } from "../cni/prev.ts";
 import type { Environment } from "../cni/request.ts";
+import type { ResultRoute } from "../cni/result.ts";
+import type { Dns, RawRoute } from "../cni/schema.ts";
+import { isAtLeast } from "../cni/version.ts";
 import type { Host } from "../host/machine.ts";
+import type { Allocation } from "../ipam/allocate.ts";
 import { parseRangeSets, type RangeSet, type RangeText } from "../ipam/range.ts";
-import { type Address, parseAddress } from "../net/address.ts";
+import { type Address, addOffset, parseAddress } from "../net/address.ts";
 import { networkOf, parsePrefix } from "../net/prefix.ts";
-import type { AttachmentOptions, PodRoute } from "../topology/attachment.ts";
+import type { AttachmentOptions } from "../topology/attachment.ts";
+import { parseVlanTrunk, VlanError } from "../topology/vlan.ts";
+import { gatewayDevice } from "../topology/vlan-gateway.ts";
+import { readNode } from "./node.ts";
 
 /** What a configuration says about addresses, read from its `ipam` section or from what the agent published. */
 export interface IpamChoice {
   readonly sets: RangeSet[];
   readonly requested: Address[];
-  readonly dataDir: string;
 }
 
-/** Range sets, requested addresses and data folder. Throws code 7 (bad values) or 11 (nothing published yet). */
+/** Range sets and requested addresses. Throws code 7 (bad values) or 11 (nothing published yet). */
 export function readIpam(conf: NetConf, environment: Environment, host: Host): IpamChoice {
   const { ipam } = conf.raw;
-  const dataDir = ipam?.dataDir || DEFAULT_DATA_DIR;
-  if (conf.raw.disableContainerInterface === true) return { sets: [], requested: [], dataDir };
+  if (conf.raw.disableContainerInterface === true) return { sets: [], requested: [] };
   const old: RangeText[] = ipam?.subnet ? [{ ...ipam, subnet: ipam.subnet }] : [];
   // host-local: ranges of the runtime first, the old top-level form before `ranges`.
   const texts = [
@@ -29,9 +35,21 @@ export function readIpam(conf: NetConf, environment: Environment, host: Host): I
   const sets = parseRangeSets(texts.length > 0 ? texts : ipam ? [] : publishedRanges(conf, host));
   if (sets.length === 0)
     throw new CniError(CNI_CODE.invalidConfig, "no IP ranges specified", "give ipam.ranges or ipam.subnet");
+  refuseManySets(conf, sets);
   const wishes =
     conf.raw.runtimeConfig?.ips ?? conf.raw.args?.cni?.ips ?? environment.args.get("IP")?.split(",") ?? [];
-  return { sets, requested: wishes.filter((text) => text !== "").map(parseWish), dataDir };
+  return { sets, requested: wishes.filter((text) => text !== "").map(parseWish) };
+}
+
+/** Results before 0.3.0 have room for one address a family. */
+function refuseManySets({ cniVersion }: NetConf, sets: readonly RangeSet[]): void {
+  if (isAtLeast(cniVersion, "0.3.0")) return;
+  for (const family of [4, 6] as const) {
+    const count = sets.filter(([range]) => range?.subnet.address.family === family).length;
+    if (count <= 1) continue;
+    const message = `CNI version ${cniVersion} does not support more than 1 address per family`;
+    throw new CniError(CNI_CODE.invalidConfig, message, `${count} range sets of IPv${family}`);
+  }
 }
 
 function parseWish(text: string): Address {
@@ -44,27 +62,15 @@ function parseWish(text: string): Address {
   );
 }
 
-/** `node.json` as the agent writes it; only the pod CIDRs matter here. */
+/** The pod CIDRs that the agent published. */
 function publishedRanges(conf: NetConf, host: Host): RangeText[][] {
-  const path = `${conf.stateDir}/node.json`;
-  const text = host.readFile(path);
-  if (text === null) {
-    throw new CniError(
-      CNI_CODE.tryAgainLater,
-      `no ipam in the configuration and no ${path}`,
-      "wait for the minicni agent, or configure ipam",
-    );
-  }
-  const value: unknown = JSON.parse(text);
-  const found = typeof value === "object" && value !== null && "podCidrs" in value ? value.podCidrs : null;
-  if (!Array.isArray(found) || found.length === 0) {
-    throw new CniError(
-      CNI_CODE.tryAgainLater,
-      `${path} names no pod CIDR`,
-      "does the Node have spec.podCIDRs? see --allocate-node-cidrs",
-    );
-  }
-  return found.map((subnet) => [{ subnet: String(subnet) }]);
+  const { podCidrs, path } = readNode(conf.stateDir, host);
+  if (podCidrs.length > 0) return podCidrs.map((subnet) => [{ subnet }]);
+  throw new CniError(
+    CNI_CODE.tryAgainLater,
+    `${path} names no pod CIDR`,
+    "does the Node have spec.podCIDRs? see --allocate-node-cidrs",
+  );
 }
 
 /** Where `ip route get` would be asked for the default route's link: any public address; no packet is sent. */
@@ -87,8 +93,12 @@ export function isGateway(conf: NetConf): boolean {
   return conf.raw.isDefaultGateway === true || (conf.raw.isGateway ?? true);
 }
 
-/** Link and route options of the configuration. Throws code 7 for a bad route or MAC. */
-export function readOptions(conf: NetConf, environment: Environment, mtu: number): AttachmentOptions {
+/** Link options of the configuration. Throws code 7 for a bad MAC or VLAN. */
+export function readOptions(
+  conf: NetConf,
+  environment: Environment,
+  mtu: number,
+): Omit<AttachmentOptions, "routes"> {
   const { raw } = conf;
   return {
     bridge: conf.bridge,
@@ -100,11 +110,36 @@ export function readOptions(conf: NetConf, environment: Environment, mtu: number
     podDown: raw.disableContainerInterface ?? false,
     mtu,
     mac: requestedMac(conf, environment.args),
-    routes: (raw.ipam?.routes ?? []).map(parseRoute),
+    vlan: raw.vlan || null,
+    trunk: readTrunk(conf),
+    preserveDefaultVlan: raw.preserveDefaultVlan ?? false,
+    gatewayDevice: isGateway(conf) ? gatewayDevice(conf.bridge, raw.vlan || null) : null,
   };
 }
 
-function parseRoute(route: RawRoute): PodRoute {
+function readTrunk({ raw }: NetConf): number[] {
+  try {
+    return parseVlanTrunk(raw.vlanTrunk ?? []);
+  } catch (error) {
+    if (!(error instanceof VlanError)) throw error;
+    throw new CniError(CNI_CODE.invalidConfig, error.message, `vlanTrunk=${JSON.stringify(raw.vlanTrunk)}`);
+  }
+}
+
+/** The first address of the subnet stands in for a gateway that another IPAM plugin left out, where the bridge is one. */
+export function withGateways(addresses: readonly Allocation[], isNeeded: boolean): Allocation[] {
+  return addresses.map(({ prefix, gateway }) => ({
+    prefix,
+    gateway: gateway ?? (isNeeded ? addOffset(networkOf(prefix).address, 1n) : null),
+  }));
+}
+
+/** The routes of the `ipam` section. Throws code 7 for a bad one. */
+export function readRoutes({ raw }: NetConf): ResultRoute[] {
+  return (raw.ipam?.routes ?? []).map(parseRoute);
+}
+
+function parseRoute(route: RawRoute): ResultRoute {
   const dst = parsePrefix(route.dst);
   const gw = route.gw ? parseAddress(route.gw) : null;
   if (dst === null)
@@ -120,28 +155,22 @@ function parseRoute(route: RawRoute): PodRoute {
       "wanted: an address of the same family",
     );
   }
-  const numbers = (["mtu", "advmss", "priority", "table", "scope"] as const).flatMap((key) => {
-    const value = route[key];
-    return value === undefined || value === null ? [] : [[key, value] as const];
-  });
-  return { dst: networkOf(dst), gw, ...Object.fromEntries(numbers) };
+  return { dst: networkOf(dst), gw, ...routeNumbers(route) };
 }
 
-/** The config's dns where it has any key, else what resolvConf says (SPEC rule 76). */
-export function readDns(conf: NetConf, host: Host): Dns {
-  const { dns, ipam } = conf.raw;
-  if (dns && Object.values(dns).some((value) => value !== undefined && value !== null)) return dns;
-  return ipam?.resolvConf
-    ? parseResolvConf(host.readFile(ipam.resolvConf) ?? refuseResolvConf(ipam.resolvConf))
-    : {};
+/** The config's dns where it has any key, else what the manager of the addresses says (SPEC rule 76). */
+export function chooseDns({ raw: { dns } }: NetConf, fromIpam: Dns): Dns {
+  const isSet = dns && Object.values(dns).some((value) => value !== undefined && value !== null);
+  return isSet ? dns : fromIpam;
 }
 
-function refuseResolvConf(path: string): never {
-  throw new CniError(
-    CNI_CODE.invalidConfig,
-    `ipam.resolvConf=${path} does not exist`,
-    "wanted: a file in resolv.conf(5) form",
-  );
+/** What `ipam.resolvConf` says; nothing without one. Throws code 7 when the file is not there. */
+export function readResolvConf({ raw: { ipam } }: NetConf, host: Host): Dns {
+  if (!ipam?.resolvConf) return {};
+  const text = host.readFile(ipam.resolvConf);
+  if (text !== null) return parseResolvConf(text);
+  const message = `ipam.resolvConf=${ipam.resolvConf} does not exist`;
+  throw new CniError(CNI_CODE.invalidConfig, message, "wanted: a file in resolv.conf(5) form");
 }
 
 function parseResolvConf(text: string): Dns {

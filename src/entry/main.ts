@@ -1,23 +1,65 @@
-import { readFileSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
+import { CNI_CODE, CniError, formatError } from "../cni/errors.ts";
+import { LATEST_VERSION } from "../cni/version.ts";
+import { createDeadline } from "../host/deadline.ts";
 import { createHost } from "../host/linux.ts";
+import { openStdin } from "../host/stdin.ts";
 import { answerCni } from "./cni.ts";
+import { toCniError } from "./errors.ts";
 
-/** Writes all of it: a pipe may take less than we offer. */
+/** Signals by which somebody ends us; SIGKILL leaves no word. */
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+/** Seconds behind the deadline in which what was begun is taken back; then we end, done or not. */
+const GRACE_S = 15;
+
+/** Writes all of it: a pipe may take less than we offer, and none at all for a moment when it does not block. */
 function print(text: string): void {
   const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error;
+      Bun.sleepSync(1);
+    }
+  }
+}
+
+/** Ends the process with its one document; whoever comes second finds it ended. */
+function answer(exitCode: number, stdout: string): never {
+  try {
+    if (stdout !== "") print(`${stdout}\n`);
+  } catch (error) {
+    writeSync(2, `minicni: the answer could not be written: ${String(error)}\n`);
+    process.exit(1);
+  }
+  process.exit(exitCode);
+}
+
+/** One call of a runtime: one answer, whatever happens. */
+async function serveCni(): Promise<never> {
+  const deadline = createDeadline(Number.POSITIVE_INFINITY);
+  const host = createHost(deadline);
+  const fail = (error: unknown) => answer(1, formatError(LATEST_VERSION, toCniError(error)));
+  process.on("uncaughtException", fail);
+  process.on("unhandledRejection", fail);
+  for (const signal of SIGNALS) process.on(signal, () => deadline.interrupt(`${signal} came`));
+  let secondsOver = 0;
+  setInterval(() => {
+    secondsOver = deadline.left() === 0 ? secondsOver + 1 : 0;
+    if (secondsOver < GRACE_S) return;
+    fail(new CniError(CNI_CODE.tryAgainLater, "this call hangs, and so does taking it back", "see dmesg"));
+  }, 1000);
+  const { exitCode, stdout } = await answerCni(process.env, openStdin(), host);
+  return answer(exitCode, stdout);
 }
 
 /** A runtime calls with CNI_COMMAND in the environment and no arguments; everything else is for people. */
 async function main(): Promise<number> {
-  const [command] = process.argv.slice(2);
-  if (command === undefined && process.env.CNI_COMMAND !== undefined) {
-    const answer = answerCni(process.env, () => readFileSync(0, "utf8"), createHost());
-    if (answer.stdout !== "") print(`${answer.stdout}\n`);
-    return answer.exitCode;
-  }
+  const args = process.argv.slice(2);
+  if (args.length === 0 && process.env.CNI_COMMAND) return await serveCni();
   const { runCli } = await import("./cli.ts");
-  return runCli(process.argv.slice(2), createHost(), print);
+  return await runCli(args, createHost(), print);
 }
 
 process.exitCode = await main();

@@ -1,54 +1,169 @@
 import type { NetConf } from "../cni/config.ts";
+import { HostError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
-import { hasRecords } from "../host/records.ts";
-import type { RangeSet } from "../ipam/range.ts";
+import { recordedAttachments } from "../host/records.ts";
 import type { Family } from "../net/address.ts";
+import { formatPrefix, isSamePrefix, type Prefix, parsePrefix } from "../net/prefix.ts";
 import type { Plan } from "../plan/step.ts";
-import { masqueradeJump, planMasquerade, planUnmasquerade, subnetsOf } from "../topology/masquerade.ts";
+import {
+  type MasqueradeWish,
+  masqueradeJump,
+  masqueradeSides,
+  planMasquerade,
+  planUnmasquerade,
+} from "../topology/masquerade.ts";
+import {
+  hasNftMasquerade,
+  masqueradeTable,
+  planNftMasquerade,
+  planNftUnmasquerade,
+} from "../topology/masquerade-nft.ts";
+import { findNode } from "./node.ts";
 
 const LOCK_TIMEOUT_MS = 60_000;
 const FAMILIES: readonly Family[] = [4, 6];
 
-function hasJump(conf: NetConf, family: Family, host: Host): boolean {
-  const tool = family === 4 ? "iptables" : "ip6tables";
-  return (
-    host.spawn({ argv: [tool, "-w", "10", "-t", "nat", "-C", ...masqueradeJump(conf.network)] }).exitCode ===
-    0
-  );
+/** What keeps the rules: iptables, or nft alone where there is no iptables. */
+export type MasqueradeBackend = "iptables" | "nftables";
+
+/** The lock of everything that is shared by the attachments of a network: rules and tables. */
+export function rulesLock({ stateDir }: NetConf): string {
+  return `${stateDir}/rules.lock`;
 }
 
-/** What a family's masquerade rules lack: all of them without the jump, else nothing. */
-function planMissingRules(conf: NetConf, sets: readonly RangeSet[], family: Family, host: Host): Plan {
-  if (subnetsOf(sets, family).length === 0 || hasJump(conf, family, host)) return [];
-  return planMasquerade(conf.network, sets, family, true);
-}
-
-/** What {@link addMasquerade} would run. */
-export function planMissingMasquerade(conf: NetConf, sets: readonly RangeSet[], host: Host): Plan {
-  return FAMILIES.flatMap((family) => planMissingRules(conf, sets, family, host));
+/** The configured backend; without one iptables, unless only nft is there. Null without `ipMasq`. */
+export function masqueradeBackend({ raw }: NetConf, host: Host): MasqueradeBackend | null {
+  if (raw.ipMasq !== true) return null;
+  if (raw.ipMasqBackend === "iptables" || raw.ipMasqBackend === "nftables") return raw.ipMasqBackend;
+  const hasOnlyNft = host.findProgram("iptables") === null && host.findProgram("nft") !== null;
+  return hasOnlyNft ? "nftables" : "iptables";
 }
 
 /**
- * Masquerade rules of the network, looked for on every ADD: one spawn a family when they are there, two when not.
- * Under a lock of its own, because the check and the insertion are two runs; the ADD's record is already written, so
- * that a DEL that waits for the lock sees it and keeps the rules.
+ * The subnets that the network's attachments were given so far, in `<stateDir>/masquerade/<network>`: two pods may
+ * have other ranges (runtimeConfig.ipRanges), and the rules are for all.
  */
-export function addMasquerade(conf: NetConf, sets: readonly RangeSet[], host: Host): void {
-  for (const family of FAMILIES) {
-    if (subnetsOf(sets, family).length === 0) continue;
-    host.withLock(`${conf.stateDir}/rules.lock`, LOCK_TIMEOUT_MS, () => {
-      host.execute(planMissingRules(conf, sets, family, host));
-    });
-  }
+function subnetsFile({ stateDir, network }: NetConf): string {
+  return `${stateDir}/masquerade/${network}`;
 }
 
-/** Removes the network's rules when its last attachment is gone. */
-export function removeUnusedMasquerade(conf: NetConf, host: Host): void {
-  if (hasRecords(host, conf.stateDir, conf.network)) return;
-  host.withLock(`${conf.stateDir}/rules.lock`, LOCK_TIMEOUT_MS, () => {
-    if (hasRecords(host, conf.stateDir, conf.network)) return;
-    for (const family of FAMILIES) {
-      if (hasJump(conf, family, host)) host.execute(planUnmasquerade(conf.network, family));
+function keptSubnets(conf: NetConf, host: Host): Prefix[] {
+  const lines = (host.readFile(subnetsFile(conf)) ?? "").split("\n");
+  return lines.flatMap((line) => parsePrefix(line) ?? []);
+}
+
+function union(a: readonly Prefix[], b: readonly Prefix[]): Prefix[] {
+  const all: Prefix[] = [];
+  for (const prefix of [...a, ...b]) if (!all.some((known) => isSamePrefix(known, prefix))) all.push(prefix);
+  return all;
+}
+
+function wishOf(conf: NetConf, subnets: readonly Prefix[], host: Host): MasqueradeWish {
+  return { network: conf.network, subnets, exempt: findNode(conf.stateDir, host)?.clusterCidrs ?? [] };
+}
+
+/** Whether the rules of one family are as wished; one spawn. */
+async function hasJump(wish: MasqueradeWish, family: Family, host: Host): Promise<boolean> {
+  const argv = [toolOf(family), "-w", "10", "-t", "nat", "-C", ...masqueradeJump(wish, family)];
+  return (await host.spawn({ argv })).exitCode === 0;
+}
+
+function toolOf(family: Family): string {
+  return family === 4 ? "iptables" : "ip6tables";
+}
+
+async function savedNat(family: Family, host: Host): Promise<string> {
+  const argv = [`${toolOf(family)}-save`, "-t", "nat"];
+  const child = await host.spawn({ argv });
+  if (child.exitCode === 0) return child.stdout;
+  throw new HostError(
+    `\`${argv.join(" ")}\` failed: ${child.stderr.trim()}`,
+    "run it by hand to see more; without a nat table in this kernel use ipMasqBackend nftables",
+  );
+}
+
+async function planWish(wish: MasqueradeWish, backend: MasqueradeBackend, host: Host): Promise<Plan> {
+  if (backend === "nftables") {
+    const listed = await listNft(wish.network, host);
+    return listed !== null && hasNftMasquerade(wish, listed) ? [] : planNftMasquerade(wish);
+  }
+  const plans = FAMILIES.map(async (family): Promise<Plan> => {
+    if (masqueradeSides(wish, family).sources.length === 0 || (await hasJump(wish, family, host))) return [];
+    return planMasquerade(wish, family, await savedNat(family, host));
+  });
+  return (await Promise.all(plans)).flat();
+}
+
+async function listNft(network: string, host: Host): Promise<string | null> {
+  const child = await host.spawn({ argv: ["nft", "list", "table", "inet", masqueradeTable(network)] });
+  return child.exitCode === 0 ? child.stdout : null;
+}
+
+/** What {@link addMasquerade} would run; empty when the rules are there. */
+export function planMissingMasquerade(
+  conf: NetConf,
+  subnets: readonly Prefix[],
+  backend: MasqueradeBackend,
+  host: Host,
+): Promise<Plan> {
+  return planWish(wishOf(conf, union(keptSubnets(conf, host), subnets), host), backend, host);
+}
+
+/**
+ * Masquerade rules of the network, looked for on every ADD: one spawn a family when they are there, three when not.
+ * Under a lock of its own, because looking and changing are two runs; the ADD's record is already written, so that a
+ * DEL that waits for the lock sees it and keeps the rules.
+ */
+export async function addMasquerade(
+  conf: NetConf,
+  subnets: readonly Prefix[],
+  backend: MasqueradeBackend,
+  host: Host,
+): Promise<void> {
+  await host.withLock(rulesLock(conf), LOCK_TIMEOUT_MS, async () => {
+    const kept = keptSubnets(conf, host);
+    const all = union(kept, subnets);
+    if (all.length > kept.length) {
+      host.writeFile(subnetsFile(conf), `${all.map(formatPrefix).join("\n")}\n`);
     }
+    const plan = await planWish(wishOf(conf, all, host), backend, host);
+    if (plan.length > 0) await host.execute(plan);
+  });
+}
+
+/** Rules that an attachment's network should have and has not, for CHECK. */
+export async function masqueradeFaults(
+  conf: NetConf,
+  backend: MasqueradeBackend,
+  host: Host,
+): Promise<string[]> {
+  const wish = wishOf(conf, keptSubnets(conf, host), host);
+  if (backend === "nftables") {
+    const listed = await listNft(conf.network, host);
+    const isThere = listed !== null && hasNftMasquerade(wish, listed);
+    return isThere ? [] : [`nft table inet ${masqueradeTable(conf.network)} is not as it was made`];
+  }
+  const faults = FAMILIES.map(async (family) => {
+    if (masqueradeSides(wish, family).sources.length === 0 || (await hasJump(wish, family, host))) return [];
+    return [`${toolOf(family)} -t nat lacks \`${masqueradeJump(wish, family).join(" ")}\``];
+  });
+  return (await Promise.all(faults)).flat();
+}
+
+/** Removes the network's rules when its last attachment is gone; `isThorough`: also those that no file tells of. */
+export async function removeUnusedMasquerade(conf: NetConf, host: Host, isThorough = false): Promise<void> {
+  const isUsed = () => recordedAttachments(host, conf.stateDir, conf.network).length > 0;
+  const isKnown = () => host.readFile(subnetsFile(conf)) !== null;
+  if (isUsed() || !(isThorough || isKnown())) return;
+  await host.withLock(rulesLock(conf), LOCK_TIMEOUT_MS, async () => {
+    if (isUsed() || !(isThorough || isKnown())) return;
+    for (const family of FAMILIES) {
+      if (host.findProgram(`${toolOf(family)}-save`) === null) continue;
+      await host.execute(planUnmasquerade(conf.network, family, await savedNat(family, host)));
+    }
+    if (host.findProgram("nft") !== null && (await listNft(conf.network, host)) !== null) {
+      await host.execute(planNftUnmasquerade(conf.network));
+    }
+    host.removeFile(subnetsFile(conf));
   });
 }

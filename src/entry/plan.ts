@@ -1,19 +1,23 @@
 import { readFileSync } from "node:fs";
-import { checkForAdd, parseJson, parseNetConf } from "../cni/config.ts";
+import { checkForAdd, delegateOf, parseJson, parseNetConf } from "../cni/config.ts";
 import { formatError } from "../cni/errors.ts";
-import { type Environment, parseEnvironment } from "../cni/request.ts";
+import { parseEnvironment } from "../cni/request.ts";
+import { LATEST_VERSION } from "../cni/version.ts";
+import { HostError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
 import { createReservationStore } from "../host/reservations.ts";
-import { type Allocation, allocate, type Ledger } from "../ipam/allocate.ts";
+import { allocate } from "../ipam/allocate.ts";
 import { hostVethName } from "../net/ifname.ts";
 import { formatPlan } from "../plan/format.ts";
 import type { Plan } from "../plan/step.ts";
 import { describeAttachment, planAttach, planDetach } from "../topology/attachment.ts";
+import { planSpoofCheck } from "../topology/spoofcheck.ts";
 import { createWasmPool } from "../wasm/pool.ts";
 import { bridgeWish, planWish } from "./bridge.ts";
-import { toCniError } from "./cni.ts";
-import { chooseMtu, readIpam, readOptions } from "./desired.ts";
-import { planMissingMasquerade } from "./masquerade.ts";
+import type { Call, Variables } from "./call.ts";
+import { chooseMtu, readIpam, readOptions, readRoutes } from "./desired.ts";
+import { toCniError } from "./errors.ts";
+import { masqueradeBackend, planMissingMasquerade } from "./masquerade.ts";
 
 const USAGE = "minicni plan attach --config FILE --netns PATH [--ifname eth0] [--container-id ID]";
 
@@ -31,7 +35,7 @@ export async function runPlan(args: string[], host: Host, print: (text: string) 
     .requiredOption("--netns <path>", "network namespace of the sandbox")
     .option("--ifname <name>", "interface name inside the sandbox", "eth0")
     .option("--container-id <id>", "container ID", "plan")
-    .action((options: { config: string; netns: string; ifname: string; containerId: string }) => {
+    .action(async (options: { config: string; netns: string; ifname: string; containerId: string }) => {
       const stdin = () => readFileSync(options.config === "-" ? 0 : options.config, "utf8");
       const variables = {
         CNI_COMMAND: "ADD",
@@ -40,7 +44,7 @@ export async function runPlan(args: string[], host: Host, print: (text: string) 
         CNI_IFNAME: options.ifname,
         CNI_PATH: "/opt/cni/bin",
       };
-      exitCode = printPlan(variables, stdin, host, print);
+      exitCode = await printPlan(variables, stdin, host, print);
     });
   try {
     await program.parseAsync(args, { from: "user" });
@@ -51,52 +55,56 @@ export async function runPlan(args: string[], host: Host, print: (text: string) 
 }
 
 /** `CNI_COMMAND=… minicni --dry-run`: the same from a runtime's environment and stdin. Returns the exit code. */
-export function planDryRun(
-  variables: Readonly<Record<string, string | undefined>>,
-  host: Host,
-  print: (text: string) => void,
-): number {
+export function planDryRun(variables: Variables, host: Host, print: (text: string) => void): Promise<number> {
   return printPlan(variables, () => readFileSync(0, "utf8"), host, print);
 }
 
-function printPlan(
-  variables: Readonly<Record<string, string | undefined>>,
+async function printPlan(
+  variables: Variables,
   readStdin: () => string,
   host: Host,
   print: (text: string) => void,
-): number {
+): Promise<number> {
   try {
     const environment = parseEnvironment(variables);
-    print(formatPlan(describe(environment, readStdin(), host)));
+    const stdin = readStdin();
+    const conf = parseNetConf(parseJson(stdin));
+    const { containerId, ifname } = environment;
+    const key = { network: conf.network, containerId, ifname };
+    print(formatPlan(await describe({ key, environment, conf, variables, stdin }, host)));
     return 0;
   } catch (error) {
-    print(`${formatError("1.1.0", toCniError(error))}\n`);
+    print(`${formatError(LATEST_VERSION, toCniError(error))}\n`);
     return 1;
   }
 }
 
-function describe(environment: Environment, stdin: string, host: Host): Plan {
-  const conf = parseNetConf(parseJson(stdin));
-  const key = { network: conf.network, containerId: environment.containerId, ifname: environment.ifname };
+async function describe({ key, environment, conf }: Call, host: Host): Promise<Plan> {
   if (environment.command !== "ADD") {
     const name = hostVethName(key.network, key.containerId, key.ifname);
     return environment.command === "DEL" && host.link(name) !== null ? planDetach(name) : [];
   }
   checkForAdd(conf);
-  const ipam = readIpam(conf, environment, host);
+  const delegate = delegateOf(conf);
+  if (delegate !== null) {
+    throw new HostError(
+      `ipam.type=${delegate} manages the addresses: which ones can't be known without asking it for them`,
+      "plans can be printed for the built-in address store",
+    );
+  }
+  const { sets, requested } = readIpam(conf, environment, host);
   const options = readOptions(conf, environment, chooseMtu(conf, host));
-  const addresses: Allocation[] = allocate(
-    ipam.sets,
-    ipam.requested,
-    readOnlyLedger(host, ipam.dataDir, conf.network),
-    createWasmPool,
-  );
-  const attachment = describeAttachment(key, environment.netns, addresses, options);
-  const masquerade = conf.raw.ipMasq === true ? planMissingMasquerade(conf, ipam.sets, host) : [];
-  return [...planWish(bridgeWish(conf, attachment), host), ...masquerade, ...planAttach(attachment)];
-}
-
-/** Sees what is reserved, keeps nothing. */
-function readOnlyLedger(host: Host, dataDir: string, network: string): Ledger {
-  return createReservationStore(host, dataDir, network).peek();
+  const ledger = createReservationStore(host, conf.dataDir, conf.network).peek(sets);
+  const addresses = allocate(sets, requested, ledger, createWasmPool);
+  const routes = readRoutes(conf);
+  const attachment = describeAttachment(key, environment.netns, addresses, { ...options, routes });
+  const backend = masqueradeBackend(conf, host);
+  const subnets = sets.flatMap((set) => set.map(({ subnet }) => subnet));
+  const port = { hostVeth: attachment.hostVeth, mac: attachment.podMac };
+  return [
+    ...planWish(bridgeWish(conf, attachment), host),
+    ...(backend === null ? [] : await planMissingMasquerade(conf, subnets, backend, host)),
+    ...(conf.raw.macspoofchk === true ? planSpoofCheck(conf.network, port) : []),
+    ...planAttach(attachment),
+  ];
 }

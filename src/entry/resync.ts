@@ -18,25 +18,27 @@ const FAMILIES: readonly Family[] = [4, 6];
  * One node, whole: desired state from the snapshot, observed state from the kernel, the difference as a plan (empty
  * when all is well). Nothing is changed here. `netns` is the node's namespace, `device` its link to the node network.
  */
-export function planResync(
+export async function planResync(
   nodes: readonly TopologyNode[],
   self: string,
   device: string,
   netns: NetnsPath,
   host: Host,
-): Resync {
+): Promise<Resync> {
   const desired = describeNode(nodes, self, device);
   const routes = diffRoutes(
     netns,
     desired.routes,
-    FAMILIES.flatMap((family) => observeRoutes(host, netns, family)),
+    (await Promise.all(FAMILIES.map((family) => observeRoutes(host, netns, family)))).flat(),
   );
-  const rules = FAMILIES.flatMap((family): Plan => {
-    const cidrs = desired.forward.get(family) ?? [];
-    const lines =
-      cidrs.length === 0 ? null : restoreForward(family, cidrs, observeFilter(host, netns, family));
-    const why = "let pod traffic through FORWARD, ahead of whatever drops it";
-    return lines === null ? [] : [{ op: "rules.restore", netns, family, lines, why }];
-  });
-  return { plan: [...routes.plan, ...rules], conflicts: routes.conflicts };
+  const rules = await Promise.all(
+    FAMILIES.map(async (family): Promise<Plan> => {
+      const cidrs = desired.forward.get(family) ?? [];
+      if (cidrs.length === 0) return [];
+      const lines = restoreForward(family, cidrs, await observeFilter(host, netns, family));
+      const why = "let pod traffic through FORWARD, ahead of whatever drops it";
+      return lines === null ? [] : [{ op: "rules.restore", netns, family, lines, why }];
+    }),
+  );
+  return { plan: [...routes.plan, ...rules.flat()], conflicts: routes.conflicts };
 }

@@ -58,7 +58,7 @@ describe("CHECK", () => {
       /eth0 has MAC 02:00:00:00:00:01, wanted 0a:58/,
       (b, p) => inPod(b, p, "ip", "link", "set", "eth0", "address", "02:00:00:00:00:01"),
     ],
-    ["the pod's link", /mcni\w+ is missing/, (b, p) => inPod(b, p, "ip", "link", "del", "eth0")],
+    ["the pod's link", /mcni\w+ of eth0 is missing/, (b, p) => inPod(b, p, "ip", "link", "del", "eth0")],
     [
       "the pod's link name",
       /eth0 is missing/,

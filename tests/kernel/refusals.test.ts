@@ -29,18 +29,17 @@ describe("a bad environment", () => {
     const box = new Sandbox();
     const add = run(box.argv(), { env: { CNI_COMMAND: "ADD" } });
     const missing = "[CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH]";
-    expectRefusal(box, add, { code: 4, told: [missing], cniVersion: "0.3.0" });
+    expectRefusal(box, add, { code: 4, told: [missing], cniVersion: "1.1.0" });
     const del = run(box.argv(), { env: { CNI_COMMAND: "DEL", CNI_NETNS: "" } });
     expectRefusal(box, del, {
       code: 4,
       told: ["[CNI_CONTAINERID,CNI_IFNAME,CNI_PATH]"],
-      cniVersion: "0.3.0",
+      cniVersion: "1.1.0",
     });
   });
 
   const environments: readonly (readonly [string, Readonly<Record<string, string>>, readonly string[]])[] = [
-    ["an unknown command", { CNI_COMMAND: "add" }, ["add", "ADD, DEL, CHECK, VERSION"]],
-    ["an empty command", { CNI_COMMAND: "" }, ["CNI_COMMAND"]],
+    ["an unknown command", { CNI_COMMAND: "add" }, ["unknown CNI_COMMAND: add", "ADD, DEL, CHECK, GC"]],
     ["a container ID with a slash", { CNI_CONTAINERID: "../../etc" }, ["CNI_CONTAINERID=../../etc"]],
     ["a container ID that starts with a dash", { CNI_CONTAINERID: "-rf" }, ["CNI_CONTAINERID=-rf"]],
     ["a container ID with a line break", { CNI_CONTAINERID: "a\nb" }, ["invalid characters in containerID"]],
@@ -55,18 +54,18 @@ describe("a bad environment", () => {
   for (const [what, env, told] of environments) {
     test(`${what}: code 4`, () => {
       const box = new Sandbox();
-      expectRefusal(box, box.call("ADD", box.pod(), box.conf(), env), { code: 4, told, cniVersion: "0.3.0" });
+      expectRefusal(box, box.call("ADD", box.pod(), box.conf(), env), { code: 4, told, cniVersion: "1.1.0" });
     });
   }
 });
 
 describe("a bad document on stdin", () => {
   const documents: readonly (readonly [string, string, Wanted])[] = [
-    ["broken JSON", "{", { code: 6, told: ["network config"], cniVersion: "0.3.0" }],
-    ["nothing", "", { code: 6, told: ["network config"], cniVersion: "0.3.0" }],
-    ["null", "null", { code: 6, told: ["network config"], cniVersion: "0.3.0" }],
-    ["an array", "[]", { code: 6, told: ["network config"], cniVersion: "0.3.0" }],
-    ["two documents", "{}{}", { code: 6, told: ["network config"], cniVersion: "0.3.0" }],
+    ["broken JSON", "{", { code: 6, told: ["network config"], cniVersion: "1.1.0" }],
+    ["nothing", "", { code: 6, told: ["network config"], cniVersion: "1.1.0" }],
+    ["null", "null", { code: 6, told: ["network config"], cniVersion: "1.1.0" }],
+    ["an array", "[]", { code: 6, told: ["network config"], cniVersion: "1.1.0" }],
+    ["two documents", "{}{}", { code: 6, told: ["network config"], cniVersion: "1.1.0" }],
   ];
   for (const [what, stdin, wanted] of documents) {
     test(`${what}: code ${wanted.code}`, () => {
@@ -91,9 +90,16 @@ describe("a bad configuration", () => {
     ],
     ["no name", { name: "" }, {}, { code: 7, told: ["name"] }],
     ["a name with a slash", { name: "../x" }, {}, { code: 7, told: ["name=../x"] }],
-    ["vlan", { vlan: 42 }, {}, { code: 2, told: ["vlan=42"] }],
-    ["macspoofchk", { macspoofchk: true }, {}, { code: 2, told: ["macspoofchk=true"] }],
-    ["another IPAM plugin", {}, { type: "dhcp" }, { code: 2, told: ['ipam.type="dhcp"'] }],
+    ["a VLAN beyond 4094", { vlan: 4095 }, {}, { code: 7, told: ["vlan=4095", "4094"] }],
+    ["half a VLAN range", { vlanTrunk: [{ minID: 5 }] }, {}, { code: 7, told: ["maxID is missing"] }],
+    [
+      "an unknown backend",
+      { ipMasq: true, ipMasqBackend: "ipfw" },
+      {},
+      { code: 2, told: ['ipMasqBackend="ipfw"'] },
+    ],
+    ["no such IPAM plugin", {}, { type: "nobody" }, { code: 7, told: ['"nobody"', "/opt/cni/bin"] }],
+    ["an IPAM plugin elsewhere", {}, { type: "../dhcp" }, { code: 7, told: ["ipam.type=../dhcp"] }],
     ["hairpin with promisc", { hairpinMode: true, promiscMode: true }, {}, { code: 7, told: ["hairpin"] }],
     ["a bridge name too long", { bridge: "b".repeat(16) }, {}, { code: 7, told: ["b".repeat(16)] }],
     [

@@ -28,14 +28,14 @@ export function nodeConfig(node: TopologyNode): string {
  * Calls the plugin as a container runtime does: a new process in the node's namespace, variables in its environment,
  * the configuration on stdin. Returns what it printed. Throws HostError with its error document.
  */
-export function callPlugin(
+export async function callPlugin(
   command: "ADD" | "DEL",
   node: TopologyNode,
   pod: Pick<LabPod, "name" | "containerId" | "netns">,
   self: readonly string[],
   host: Host,
-): string {
-  const child = host.spawn({
+): Promise<string> {
+  const child = await host.spawn({
     argv: self,
     stdin: nodeConfig(node),
     netns: netnsPath(labNetns(node.name)),

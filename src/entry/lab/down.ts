@@ -6,11 +6,15 @@ import { callPlugin } from "./call.ts";
 import { LAB_FOLDER, labNamespaces, readLab } from "./state.ts";
 
 /** Removes the lab, whole or half made; twice is fine. Throws HostError when a namespace can't be removed. */
-export function labDown(self: readonly string[], host: Host, say: (line: string) => void): void {
+export async function labDown(
+  self: readonly string[],
+  host: Host,
+  say: (line: string) => void,
+): Promise<void> {
   const present = labNamespaces(host);
-  detachPods(self, host, present);
+  await detachPods(self, host, present);
   for (const name of present) {
-    host.execute([{ op: "netns.del", name, netns: HOST, why: "the lab's namespaces" }]);
+    await host.execute([{ op: "netns.del", name, netns: HOST, why: "the lab's namespaces" }]);
   }
   const hadFolder = host.readFile(`${LAB_FOLDER}/nodelist.json`) !== null;
   rmSync(LAB_FOLDER, { recursive: true, force: true });
@@ -22,19 +26,19 @@ export function labDown(self: readonly string[], host: Host, say: (line: string)
 }
 
 /** As a runtime would: DEL for every pod. A failure is told and does not keep the rest from going. */
-function detachPods(self: readonly string[], host: Host, present: readonly string[]): void {
-  const attempt = <T>(work: () => T): T | null => {
+async function detachPods(self: readonly string[], host: Host, present: readonly string[]): Promise<void> {
+  const attempt = async <T>(work: () => T | Promise<T>): Promise<T | null> => {
     try {
-      return work();
+      return await work();
     } catch (error) {
       host.log(`lab down: ${error instanceof Error ? error.message : String(error)}`);
       return null;
     }
   };
-  const lab = attempt(() => readLab(host));
+  const lab = await attempt(() => readLab(host));
   for (const pod of lab?.pods ?? []) {
     const node = lab?.nodes.find(({ name }) => name === pod.node);
     if (node === undefined || !present.includes(`${LAB_PREFIX}${pod.node}`)) continue;
-    attempt(() => callPlugin("DEL", node, pod, self, host));
+    await attempt(() => callPlugin("DEL", node, pod, self, host));
   }
 }

@@ -34,8 +34,8 @@ export async function runLab(
       .option("--nodes <number>", "virtual nodes", "3")
       .option("--pods <number>", "pods on each node", "3")
       .option("--backend <name>", "how nodes reach the pods of others", "host-gw");
-  sized(program.command("up").description("make the lab")).action((options: UpOptions) => {
-    up(options, self, host, say);
+  sized(program.command("up").description("make the lab")).action(async (options: UpOptions) => {
+    await up(options, self, host, say);
     say("test it: minicni lab test; remove it: minicni lab down");
   });
   program
@@ -64,12 +64,17 @@ export async function runLab(
   }
 }
 
-function up(options: UpOptions, self: readonly string[], host: Host, say: (line: string) => void): void {
+async function up(
+  options: UpOptions,
+  self: readonly string[],
+  host: Host,
+  say: (line: string) => void,
+): Promise<void> {
   if (options.backend !== "host-gw") {
     throw new HostError(`--backend ${options.backend} is not there, wanted host-gw`, "use --backend host-gw");
   }
   if (process.getuid?.() !== 0) throw new HostError("the lab makes network namespaces", "run it as root");
-  labUp({ nodes: Number(options.nodes), pods: Number(options.pods) }, self, host, say);
+  await labUp({ nodes: Number(options.nodes), pods: Number(options.pods) }, self, host, say);
 }
 
 async function test(isJson: boolean, host: Host, print: (text: string) => void): Promise<number> {
@@ -81,6 +86,9 @@ async function test(isJson: boolean, host: Host, print: (text: string) => void):
   return report.ok ? 0 : 1;
 }
 
+/** Time for removing an interrupted lab, in milliseconds. */
+const DOWN_TIME_MS = 120_000;
+
 /** The lab is removed whatever happens, also on Ctrl-C and SIGTERM. */
 async function demo(
   options: UpOptions,
@@ -91,23 +99,28 @@ async function demo(
 ): Promise<number> {
   // With --json stdout is the document alone.
   const say = (line: string) => (isJson ? host.log(line) : print(`${line}\n`));
-  const stop = (exitCode: number) => () => {
-    labDown(self, host, say);
-    process.exit(exitCode);
+  // What runs now is cut short; the removal in `finally` then happens once, whichever signal came.
+  let interruptedBy = 0;
+  const stop = (exitCode: number, signal: string) => () => {
+    interruptedBy = exitCode;
+    host.deadline.interrupt(signal);
   };
-  const interrupted = stop(130);
-  const terminated = stop(143);
+  const interrupted = stop(130, "SIGINT");
+  const terminated = stop(143, "SIGTERM");
   refuseForeignLab(host);
   process.on("SIGINT", interrupted);
   process.on("SIGTERM", terminated);
   try {
-    up(options, self, host, say);
-    // Lets a signal that came during the synchronous part be seen.
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    return await test(isJson, host, print);
+    await up(options, self, host, say);
+    const exitCode = await test(isJson, host, print);
+    return interruptedBy === 0 ? exitCode : interruptedBy;
+  } catch (error) {
+    if (interruptedBy !== 0) return interruptedBy;
+    throw error;
   } finally {
     // The handlers stay until all is gone: without them a signal would kill us halfway, and leave the lab.
-    labDown(self, host, say);
+    host.deadline.renew(DOWN_TIME_MS);
+    await labDown(self, host, say);
     process.off("SIGINT", interrupted);
     process.off("SIGTERM", terminated);
   }

@@ -69,13 +69,13 @@ export async function labTest(host: Host): Promise<LabReport> {
   } finally {
     for (const echo of echoes) echo.close();
   }
-  const drift = lab.nodes.flatMap(({ name }) => {
-    const { plan, conflicts } = planResync(lab.nodes, name, LAB_DEVICE, netnsPath(labNetns(name)), host);
-    const steps = plan.map(({ why }) => why);
-    return steps.length + conflicts.length === 0
-      ? []
-      : [`${name}: ${[...new Set(steps), ...conflicts].join("; ")}`];
-  });
+  const drift: string[] = [];
+  for (const { name } of lab.nodes) {
+    const netns = netnsPath(labNetns(name));
+    const { plan, conflicts } = await planResync(lab.nodes, name, LAB_DEVICE, netns, host);
+    const faults = [...new Set(plan.map(({ why }) => why)), ...conflicts];
+    if (faults.length > 0) drift.push(`${name}: ${faults.join("; ")}`);
+  }
   const ok = drift.length === 0 && probes.length > 0 && probes.every((probe) => probe.ok);
   return { ...lab, probes, drift, ok };
 }

@@ -34,12 +34,12 @@ const CLUSTER: readonly LabRange[] = [
 ];
 
 /** Makes the lab. Throws HostError; what is half made is for `lab down`. Returns the number of pods. */
-export function labUp(
+export async function labUp(
   size: LabSize,
   self: readonly string[],
   host: Host,
   say: (line: string) => void,
-): number {
+): Promise<number> {
   checkSize(size);
   const left = labNamespaces(host);
   if (readLab(host) !== null || left.length > 0) {
@@ -51,13 +51,13 @@ export function labUp(
   const nodes = describeLab(size.nodes, UNDERLAY, CLUSTER);
   host.writeFile(`${LAB_FOLDER}/nodelist.json`, formatNodeList(nodes));
   say(`making ${size.nodes} nodes on an underlay switch`);
-  host.execute(
+  await host.execute(
     planLab(nodes, new Map<Family, number>(UNDERLAY.map(({ network, length }) => [network.family, length]))),
   );
   for (const node of nodes) {
     const netns = netnsPath(labNetns(node.name));
-    const { plan } = planResync(nodes, node.name, LAB_DEVICE, netns, host);
-    host.execute(plan);
+    const { plan } = await planResync(nodes, node.name, LAB_DEVICE, netns, host);
+    await host.execute(plan);
     say(`${node.name}: ${plan.length} changes for peer routes and FORWARD rules`);
   }
   const pods: LabPod[] = [];
@@ -66,7 +66,7 @@ export function labUp(
   }
   // Kept before they are made: `lab down` has to find what an interrupted `lab up` made.
   writePods(host, pods);
-  host.execute(
+  await host.execute(
     pods.map((pod): Plan[number] => ({
       op: "netns.add",
       name: labNetns(pod.node, pod.name),
@@ -74,11 +74,12 @@ export function labUp(
       why: "the pods' sandboxes",
     })),
   );
-  const made = pods.map((pod): LabPod => {
+  const made: LabPod[] = [];
+  for (const pod of pods) {
     const node = nodes.find(({ name }) => name === pod.node);
     if (node === undefined) throw new HostError(`no node ${pod.node}`, "this is a fault of minicni");
-    return { ...pod, addresses: resultAddresses(callPlugin("ADD", node, pod, self, host)) };
-  });
+    made.push({ ...pod, addresses: resultAddresses(await callPlugin("ADD", node, pod, self, host)) });
+  }
   writePods(host, made);
   say(`attached ${made.length} pods`);
   return made.length;

@@ -1,0 +1,57 @@
+import { HostError } from "../host/errors.ts";
+import type { Host } from "../host/machine.ts";
+import { type AttachmentRecord, knownAddresses, removeRecord } from "../host/records.ts";
+import { formatAddress } from "../net/address.ts";
+import { hostVethName } from "../net/ifname.ts";
+import { planDetach } from "../topology/attachment.ts";
+import type { AddressSource } from "./addresses.ts";
+import type { Call } from "./call.ts";
+import { removeUnusedMasquerade } from "./masquerade.ts";
+import { removeUnusedSpoofChecks } from "./spoof.ts";
+
+/**
+ * Takes an attachment away, whole or half made: the link first, then the addresses (the other way round, a pod that
+ * is still wired loses its address to the next one, plugins#666), then the record, then what its network does not
+ * need any more. What is already gone counts as done. Throws when the link or the addresses can't be removed; rules
+ * that can't are told and left to the next call, since a DEL that fails is repeated for ever (cilium#8313).
+ */
+export async function detach(
+  call: Call,
+  record: AttachmentRecord | null,
+  source: AddressSource,
+  host: Host,
+): Promise<void> {
+  const { key, conf } = call;
+  await removeLink(hostVethName(key.network, key.containerId, key.ifname), host);
+  const held = source.held(key, knownAddresses(record));
+  for (const address of held) {
+    await attempt(`flush the connections of ${formatAddress(address)}`, host, () =>
+      host.flushConnections(address),
+    );
+  }
+  await source.release(key, source.name === null ? held : knownAddresses(record));
+  removeRecord(host, conf.stateDir, key);
+  if (record?.spoofCheck === true || conf.raw.macspoofchk === true) {
+    await attempt("remove the MAC check", host, () => removeUnusedSpoofChecks(conf, host));
+  }
+  await attempt("remove the masquerade rules", host, () => removeUnusedMasquerade(conf, host));
+}
+
+async function attempt(what: string, host: Host, work: () => unknown): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    host.log(`could not ${what}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** One spawn when the link is there, none when it is not. Two DELs at once may both see it: gone is as good as deleted. */
+async function removeLink(hostVeth: string, host: Host): Promise<void> {
+  if (host.link(hostVeth)?.kind !== "veth") return;
+  try {
+    await host.execute(planDetach(hostVeth));
+  } catch (error) {
+    if (error instanceof HostError && host.link(hostVeth) === null) return;
+    throw error;
+  }
+}

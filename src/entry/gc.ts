@@ -1,0 +1,88 @@
+import { validAttachments } from "../cni/config.ts";
+import { CNI_CODE, CniError } from "../cni/errors.ts";
+import type { ValidAttachments } from "../cni/schema.ts";
+import type { Host } from "../host/machine.ts";
+import { type AttachmentRecord, readRecord, recordedAttachments } from "../host/records.ts";
+import type { AttachmentKey } from "../ipam/reservation.ts";
+import { hostVethName, isHostVethName } from "../net/ifname.ts";
+import { parseVethAlias } from "../topology/attachment.ts";
+import { addressSource } from "./addresses.ts";
+import { attachmentLock, type Call, formatKey } from "./call.ts";
+import { detach } from "./detach.ts";
+import { toCniError } from "./errors.ts";
+import { removeUnusedMasquerade } from "./masquerade.ts";
+import { removeUnusedSpoofChecks } from "./spoof.ts";
+
+/**
+ * GC: whatever of this network no valid attachment holds goes: links, reservations, rules, records. Without a list
+ * (absent or `null`: SPEC leaves it open) only what is provably dead. Runs alone: no ADD or DEL of any attachment is
+ * under way meanwhile. A failure does not keep the rest from going; all are told at the end (SPEC §2 "GC").
+ */
+export async function gc(call: Call, host: Host): Promise<void> {
+  const { conf } = call;
+  const valid = validAttachments(conf);
+  const failures: string[] = [];
+  let firstCode: number = CNI_CODE.internal;
+  const attempt = async (what: string, work: () => Promise<unknown>) => {
+    try {
+      await work();
+    } catch (error) {
+      host.deadline.check(what);
+      const { code, message } = toCniError(error);
+      if (failures.length === 0) firstCode = code;
+      failures.push(`${what}: ${message}`);
+    }
+  };
+  await host.withAttachmentLock(attachmentLock(conf), null, async () => {
+    for (const key of deadAttachments(call, valid, host)) {
+      await attempt(formatKey(key), async () => {
+        const record = readRecord(host, conf.stateDir, key);
+        await detach({ ...call, key }, record, addressSource(call, host, record), host);
+      });
+    }
+    const source = addressSource(call, host);
+    await attempt(`addresses${source.name === null ? "" : ` by ${source.name}`}`, async () => {
+      for (const address of await source.collect(valid)) host.flushConnections(address);
+    });
+    await attempt("masquerade rules", () => removeUnusedMasquerade(conf, host, true));
+    await attempt("MAC checks", () => removeUnusedSpoofChecks(conf, host));
+  });
+  if (failures.length === 0) return;
+  throw new CniError(
+    firstCode,
+    `GC of ${conf.network}: ${failures.join("; ")}`,
+    "what could be removed is; call GC again",
+  );
+}
+
+/** Attachments of this network that have a record, or a host-side veth that says whose it is, and are dead. */
+function deadAttachments({ conf }: Call, valid: ValidAttachments | null, host: Host): AttachmentKey[] {
+  const { network } = conf;
+  const recorded = recordedAttachments(host, conf.stateDir, network);
+  const isRecorded = (key: AttachmentKey) => recorded.some((it) => formatKey(it) === formatKey(key));
+  const unrecorded = host.links().flatMap(({ name, alias }) => {
+    const key = isHostVethName(name) ? parseVethAlias(alias) : null;
+    return key?.network === network && !isRecorded(key) ? [key] : [];
+  });
+  if (valid === null) {
+    return recorded.filter((key) => isProvablyDead(key, readRecord(host, conf.stateDir, key), host));
+  }
+  const isValid = ({ containerId, ifname }: AttachmentKey) =>
+    valid.some((it) => it.containerID === containerId && it.ifname === ifname);
+  return [...recorded, ...unrecorded].filter((key) => !isValid(key));
+}
+
+/**
+ * No call of any attachment is under way here. So a record that is not complete is what a killed ADD left; and a veth
+ * pair that is gone went with the sandbox. For another plugin's attachment we have its addresses only: it is dead when
+ * the namespace was a file (of `ip netns` or the runtime) that is not there any more.
+ */
+function isProvablyDead(key: AttachmentKey, record: AttachmentRecord | null, host: Host): boolean {
+  if (record === null || record.phase !== "complete" || record.bootId !== host.bootId()) return true;
+  if (record.kind === "bridge") {
+    return host.link(hostVethName(key.network, key.containerId, key.ifname)) === null;
+  }
+  const folder = record.netns.slice(0, record.netns.lastIndexOf("/"));
+  const isFile = record.netns.startsWith("/") && !record.netns.startsWith("/proc/");
+  return isFile && host.listFolder(folder).length > 0 && host.namespaceId(record.netns) === null;
+}

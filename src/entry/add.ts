@@ -5,9 +5,17 @@ import { checkArgs } from "../cni/request.ts";
 import { formatResult, mergeResults, type Result } from "../cni/result.ts";
 import type { Dns } from "../cni/schema.ts";
 import type { Host } from "../host/machine.ts";
-import { type AttachmentRecord, readRecord, removeRecord, writeRecord } from "../host/records.ts";
+import {
+  type AttachmentRecord,
+  knownAddresses,
+  readRecord,
+  removeRecord,
+  writeRecord,
+} from "../host/records.ts";
+import type { AttachmentKey } from "../ipam/reservation.ts";
 import { formatAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
+import { formatPrefix } from "../net/prefix.ts";
 import { type Attachment, describeAttachment } from "../topology/attachment.ts";
 import { type AddressSource, addressSource, type Taken } from "./addresses.ts";
 import { attach } from "./attach.ts";
@@ -70,7 +78,7 @@ export async function clearTheWay(call: Call, host: Host): Promise<void> {
   const { conf, key } = call;
   const record = readRecord(host, conf.stateDir, key);
   const hostVeth = hostVethName(key.network, key.containerId, key.ifname);
-  if (record?.phase === "complete") {
+  if (record?.phase === "complete" && isHeld(record, key, host, addressSource(call, host, record))) {
     const [first] = record.addresses;
     const what = first ?? `interface ${key.ifname}`;
     throw new CniError(
@@ -80,7 +88,7 @@ export async function clearTheWay(call: Call, host: Host): Promise<void> {
     );
   }
   if (record !== null) {
-    host.log(`an earlier ADD of ${key.containerId} ${key.ifname} never finished: clearing it away`);
+    host.log(`what an earlier ADD of ${key.containerId} ${key.ifname} left is cleared away`);
     await detach(call, record, addressSource(call, host, record), host);
   } else if (host.link(hostVeth) !== null) {
     throw new CniError(
@@ -89,6 +97,11 @@ export async function clearTheWay(call: Call, host: Host): Promise<void> {
       "wanted: no such attachment yet. Run DEL first",
     );
   }
+}
+
+/** A record whose veth is gone and whose addresses nobody holds tells of nothing any more. */
+function isHeld(record: AttachmentRecord, key: AttachmentKey, host: Host, source: AddressSource): boolean {
+  return host.link(record.hostVeth) !== null || source.held(key, knownAddresses(record)).length > 0;
 }
 
 /** The record of an attachment before anything is known of it. */
@@ -112,6 +125,7 @@ export function beginRecord({ key, conf, environment }: Call, source: AddressSou
     ipam: source.name,
     dataDir: conf.dataDir,
     addresses: [],
+    routes: [],
     masquerade: masqueradeBackend(conf, host),
     spoofCheck: conf.raw.macspoofchk === true,
   } satisfies AttachmentRecord;
@@ -119,15 +133,17 @@ export function beginRecord({ key, conf, environment }: Call, source: AddressSou
 
 function describeRecord(
   begun: AttachmentRecord,
-  { bridge, hostVeth, hostMac, podMac, mtu, hairpin, isolated, vlan, addresses }: Attachment,
+  attachment: Attachment,
   phase: AttachmentRecord["phase"],
 ): AttachmentRecord {
+  const { bridge, hostVeth, hostMac, podMac, mtu, hairpin, isolated, vlan } = attachment;
   const links = { bridge, hostVeth, hostMac, podMac, mtu, hairpin, isolated, vlan };
   return {
     ...begun,
     ...links,
     phase,
-    addresses: addresses.map(({ prefix }) => formatAddress(prefix.address)),
+    addresses: attachment.addresses.map(({ prefix }) => formatAddress(prefix.address)),
+    routes: attachment.routes.map(({ dst }) => formatPrefix(dst)),
   };
 }
 

@@ -82,7 +82,11 @@ function builtinAddresses({ conf, environment, key }: Call, dataDir: string, hos
     },
     status: async () => {
       const { sets } = readIpam(conf, environment, host);
-      const full = findExhausted(sets, store.peek(sets), createWasmPool);
+      const look = () => findExhausted(sets, store.peek(sets), createWasmPool);
+      if (look() === null) return;
+      // After a reboot the next ADD would free what the last boot held: it must not be kept from coming.
+      await store.collect(() => true);
+      const full = look();
       if (full === null) return;
       const details = "remove pods or stale reservations, or widen the range";
       throw new CniError(CNI_CODE.notAvailable, `no IP addresses available in range set: ${full}`, details);

@@ -127,7 +127,8 @@ function sandboxFaults(
       .map((address) => `${ifname} lacks ${address} (it has ${state.addresses.join(", ") || "none"})`),
     ...prev.routes
       .map(({ dst }) => formatPrefix(networkOf(dst)))
-      .filter((dst) => !state.routes.includes(dst))
+      // Routes of other plugins of the list may lead by other links.
+      .filter((dst) => !state.routes.includes(dst) && (record === null || record.routes.includes(dst)))
       .map((dst) => `route ${dst} is missing in ${netns}`),
   ];
 }

@@ -22,6 +22,7 @@ const RecordSchema = v.object({
   ipam: v.nullable(v.string()),
   dataDir: v.string(),
   addresses: v.array(v.string()),
+  routes: v.array(v.string()),
   masquerade: v.nullable(v.picklist(["iptables", "nftables"])),
   spoofCheck: v.boolean(),
 });
@@ -31,7 +32,8 @@ const RecordSchema = v.object({
  * configuration of then. `begun`: written before any address is taken; `reserved`: addresses are known, links may be
  * there; `complete`: the runtime may have been told of success. One that is not complete while no call of its
  * attachment runs is what a killed ADD left. `kind` "ipam": addresses only, for another plugin. `ipam`: the plugin
- * that manages the addresses, null for the built-in store. Addresses as text without length.
+ * that manages the addresses, null for the built-in store. Addresses as text without length, routes by their
+ * destinations.
  */
 export type AttachmentRecord = v.InferOutput<typeof RecordSchema>;
 

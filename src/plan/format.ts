@@ -1,4 +1,4 @@
-import { type Address, type Family, formatAddress } from "../net/address.ts";
+import { type Family, formatAddress } from "../net/address.ts";
 import { isBatchSafe } from "../net/ifname.ts";
 import { formatPrefix } from "../net/prefix.ts";
 import {
@@ -58,8 +58,9 @@ function wordsOf(operation: WordOperation): string[] {
     case "route.replace":
     case "route.del":
       return routeWords(operation.op.slice("route.".length), operation.route);
-    case "neigh.replace":
-      return neighbourWords(operation.address, operation.mac, operation.dev);
+    case "neigh.forget":
+      // `del` would fail without an entry.
+      return ["neigh", "replace", formatAddress(operation.address), "dev", operation.dev, "nud", "none"];
     case "vlan.add":
     case "vlan.del":
       return vlanWords(operation.op.slice("vlan.".length), operation);
@@ -115,11 +116,6 @@ function linkSetWords(name: string, set: LinkSettings): string[] {
   if (set.vlanFiltering !== undefined)
     words.push("type", "bridge", "vlan_filtering", set.vlanFiltering ? "1" : "0");
   return words;
-}
-
-function neighbourWords(address: Address, mac: string, dev: string): string[] {
-  // `reachable`, not `permanent`: after some 30 s without an answer the kernel asks again, should it have been wrong.
-  return ["neigh", "replace", formatAddress(address), "lladdr", mac, "dev", dev, "nud", "reachable"];
 }
 
 function vlanWords(verb: string, vlan: PortVlan): string[] {

@@ -82,12 +82,8 @@ export type Operation =
   | { readonly op: "addr.replace"; readonly dev: string; readonly prefix: Prefix; readonly nodad: boolean }
   | { readonly op: "addr.del"; readonly dev: string; readonly prefix: Prefix }
   | { readonly op: "route.replace" | "route.del"; readonly route: RouteSpec }
-  | {
-      readonly op: "neigh.replace";
-      readonly dev: string;
-      readonly address: Address;
-      readonly mac: string;
-    }
+  /** The entry of an address, there or not, is empty afterwards: the next packet asks for the MAC. */
+  | { readonly op: "neigh.forget"; readonly dev: string; readonly address: Address }
   | ({ readonly op: "vlan.add" | "vlan.del" } & PortVlan)
   /** Adds or deletes a named namespace (`ip netns`), only used by the lab. */
   | { readonly op: "netns.add" | "netns.del"; readonly name: string }

@@ -112,7 +112,15 @@ function missingDefaults(addresses: readonly Allocation[], routes: readonly PodR
 /** The plan that makes an attachment on a bridge that is there: host side first, then inside the sandbox. */
 export function planAttach(attachment: Attachment): Plan {
   const pod = attachment.podDown ? [] : podSteps(attachment);
-  return [...hostSteps(attachment), ...neighbourSteps(attachment), ...pod];
+  const noAdvertisements: Step = {
+    op: "sysctl.set",
+    netns: HOST,
+    key: `net/ipv6/conf/${attachment.hostVeth}/accept_ra`,
+    value: "0",
+    optional: true,
+    why: "a pod must not be able to give routes to the node (CVE-2020-10749)",
+  };
+  return [...hostSteps(attachment), ...neighbourSteps(attachment), noAdvertisements, ...pod];
 }
 
 function hostSteps(attachment: Attachment): Step[] {
@@ -149,18 +157,20 @@ function hostSteps(attachment: Attachment): Step[] {
   ];
 }
 
-/** A reused address must not be sent to the MAC of its former owner (plugins#756). */
-function neighbourSteps({ gatewayDevice, addresses, podMac }: Attachment): Step[] {
+/**
+ * A reused address must not be sent to the MAC of its former owner (plugins#756). The entry is emptied, not filled: a
+ * later plugin may give the pod another MAC (tuning).
+ */
+function neighbourSteps({ gatewayDevice, addresses }: Attachment): Step[] {
   if (gatewayDevice === null) return [];
   return addresses
     .filter(({ gateway }) => gateway !== null)
     .map(({ prefix }) => ({
-      op: "neigh.replace",
+      op: "neigh.forget",
       netns: HOST,
       dev: gatewayDevice,
       address: prefix.address,
-      mac: podMac,
-      why: "the gateway knows the pod's MAC, whoever had the address before",
+      why: "the gateway asks for the pod's MAC, whoever had the address before",
     }));
 }
 

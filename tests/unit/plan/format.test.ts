@@ -68,8 +68,8 @@ describe("formatStep", () => {
       "ip route del ::/0 dev a scope link",
     ],
     [
-      { op: "neigh.replace", dev: "a", address: address("fd00::9"), mac: "0a:58:00:00:00:09" },
-      "ip neigh replace fd00::9 lladdr 0a:58:00:00:00:09 dev a nud reachable",
+      { op: "neigh.forget", dev: "a", address: address("fd00::9") },
+      "ip neigh replace fd00::9 dev a nud none",
     ],
     [
       { op: "vlan.add", dev: "a", vid: 10, pvid: true, untagged: true },

@@ -47,6 +47,8 @@ ip link add name mcni63935ca0bad mtu 1450 address 0e:96:44:aa:05:5d type veth pe
 ip link set dev mcni63935ca0bad master minicni0 addrgenmode none alias minicni:pods:c1:eth0
 # up, with hairpin: a pod reaches itself through a Service
 ip link set dev mcni63935ca0bad up type bridge_slave hairpin on
+# a pod must not be able to give routes to the node (CVE-2020-10749)
+sysctl -w net.ipv6.conf.mcni63935ca0bad.accept_ra=0
 # no wait for duplicate address detection
 nsenter --net=/run/netns/c1 sysctl -w net.ipv6.conf.eth0.accept_dad=0
 # no routes from router advertisements of other pods
@@ -68,6 +70,8 @@ ip link add name mcni63935ca0bad mtu 1450 address 0e:96:44:aa:05:5d type veth pe
 ip link set dev mcni63935ca0bad master minicni0 addrgenmode none alias minicni:pods:c1:eth0
 # up, with its port flags
 ip link set dev mcni63935ca0bad up type bridge_slave hairpin off isolated on
+# a pod must not be able to give routes to the node (CVE-2020-10749)
+sysctl -w net.ipv6.conf.mcni63935ca0bad.accept_ra=0
 # some runtimes start pods with IPv6 off
 nsenter --net=/run/netns/c1 sysctl -w net.ipv6.conf.eth0.disable_ipv6=0
 # no wait for duplicate address detection
@@ -160,8 +164,8 @@ describe("the gateway's neighbour entries", () => {
     const mac = "02:00:00:00:00:09";
     const lines = hostLines({ mac, gatewayDevice: "minicni0.10" }, DUAL);
     expect(lines.filter((line) => line.includes("neigh"))).toEqual([
-      `ip neigh replace 10.1.0.2 lladdr ${mac} dev minicni0.10 nud reachable`,
-      `ip neigh replace fd00::2 lladdr ${mac} dev minicni0.10 nud reachable`,
+      "ip neigh replace 10.1.0.2 dev minicni0.10 nud none",
+      "ip neigh replace fd00::2 dev minicni0.10 nud none",
     ]);
   });
 

@@ -12,8 +12,9 @@ import {
   removeRecord,
   writeRecord,
 } from "../host/records.ts";
+import type { Allocation } from "../ipam/allocate.ts";
 import type { AttachmentKey } from "../ipam/reservation.ts";
-import { formatAddress } from "../net/address.ts";
+import { type Address, formatAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
 import { formatPrefix } from "../net/prefix.ts";
 import { type Attachment, describeAttachment } from "../topology/attachment.ts";
@@ -23,6 +24,7 @@ import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { chooseDns, chooseMtu, isGateway, readOptions, withGateways } from "./desired.ts";
 import { detach } from "./detach.ts";
 import { masqueradeBackend } from "./masquerade.ts";
+import { flushTaken } from "./released.ts";
 
 /** Time to take a failed ADD back, in milliseconds: a handful of spawns. */
 const UNDO_TIME_MS = 10_000;
@@ -54,6 +56,7 @@ export async function add(call: Call, host: Host): Promise<string> {
       });
       const reserved = describeRecord(begun, attachment, "reserved");
       writeRecord(host, conf.stateDir, key, reserved);
+      await flushTaken(conf, addressesOf(addresses), host);
       const bridge = await attach(call, attachment, taken.subnets, host);
       const own = toResult(attachment, bridge, chooseDns(conf, taken.dns));
       const result = formatResult(conf.cniVersion, mergeResults(before, own));
@@ -64,6 +67,10 @@ export async function add(call: Call, host: Host): Promise<string> {
       throw error;
     }
   });
+}
+
+function addressesOf(allocations: readonly Allocation[]): Address[] {
+  return allocations.map(({ prefix }) => prefix.address);
 }
 
 async function takeNothing(): Promise<Taken> {

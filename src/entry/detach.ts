@@ -1,12 +1,12 @@
 import { HostError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, knownAddresses, removeRecord } from "../host/records.ts";
-import { formatAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
 import { planDetach } from "../topology/attachment.ts";
 import type { AddressSource } from "./addresses.ts";
 import type { Call } from "./call.ts";
 import { removeUnusedMasquerade } from "./masquerade.ts";
+import { flushReleased } from "./released.ts";
 import { removeUnusedSpoofChecks } from "./spoof.ts";
 
 /**
@@ -22,13 +22,17 @@ export async function detach(
   host: Host,
 ): Promise<void> {
   const { key, conf } = call;
-  await removeLink(hostVethName(key.network, key.containerId, key.ifname), host);
-  const held = source.held(key, knownAddresses(record));
-  for (const address of held) {
-    await attempt(`flush the connections of ${formatAddress(address)}`, host, () =>
-      host.flushConnections(address),
-    );
-  }
+  const look = async () => {
+    const held = source.held(key, knownAddresses(record));
+    await attempt("flush connections", host, () => flushReleased(conf, held, host));
+    return held;
+  };
+  // The kernel takes its time to unregister a link, with little to do: the walk over its connections fits in.
+  const hostVeth = hostVethName(key.network, key.containerId, key.ifname);
+  const [removed, looked] = await Promise.allSettled([removeLink(hostVeth, host), look()]);
+  if (removed.status === "rejected") throw removed.reason;
+  if (looked.status === "rejected") throw looked.reason;
+  const held = looked.value;
   await source.release(key, source.name === null ? held : knownAddresses(record));
   removeRecord(host, conf.stateDir, key);
   if (record?.spoofCheck === true || conf.raw.macspoofchk === true) {

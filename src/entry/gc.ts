@@ -11,6 +11,7 @@ import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { detach } from "./detach.ts";
 import { toCniError } from "./errors.ts";
 import { removeUnusedMasquerade } from "./masquerade.ts";
+import { flushReleased } from "./released.ts";
 import { removeUnusedSpoofChecks } from "./spoof.ts";
 
 /**
@@ -42,7 +43,7 @@ export async function gc(call: Call, host: Host): Promise<void> {
     }
     const source = addressSource(call, host);
     await attempt(`addresses${source.name === null ? "" : ` by ${source.name}`}`, async () => {
-      for (const address of await source.collect(valid)) host.flushConnections(address);
+      await flushReleased(conf, await source.collect(valid), host);
     });
     await attempt("masquerade rules", () => removeUnusedMasquerade(conf, host, true));
     await attempt("MAC checks", () => removeUnusedSpoofChecks(conf, host));

@@ -8,7 +8,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { flushConnections } from "./conntrack.ts";
+import { flushConnections, trackedConnections } from "./conntrack.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 import { executePlan } from "./execute.ts";
 import { observeAddresses, observeLink, observeLinks, observeRouteMtu } from "./links.ts";
@@ -28,6 +28,7 @@ export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_I
     addresses: observeAddresses,
     routeMtu: observeRouteMtu,
     flushConnections,
+    trackedConnections,
     isFile: (path) => unlessMissing(() => statSync(path).isFile()) ?? false,
     findProgram: (name) => Bun.which(name, { PATH: process.env.PATH ?? FALLBACK_PATH }),
     probeFolder,

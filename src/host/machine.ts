@@ -39,8 +39,10 @@ export interface Host {
   addresses(index: number): ObservedAddress[];
   /** MTU of the link that traffic to this address leaves by; null when there is no route. */
   routeMtu(towards: Address): number | null;
-  /** Forgets the tracked connections of an address; returns how many (none where nothing is tracked). */
-  flushConnections(address: Address): number;
+  /** Forgets the tracked connections of these addresses; returns how many (none where nothing is tracked). */
+  flushConnections(addresses: readonly Address[]): number;
+  /** How many connections our own namespace tracks. */
+  trackedConnections(): number;
   /** Whether there is a regular file (a symbolic link to one counts). */
   isFile(path: string): boolean;
   /** Where a program is on our PATH; null when it is not. */

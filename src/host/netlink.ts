@@ -18,6 +18,8 @@ const MSG_TRUNC = 0x20;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 const HEADER_BYTES = 16;
+/** The kernel fills up to 32 KB of a dump at once, given room (NLMSG_GOODSIZE, netlink_dump). */
+const BUFFER_BYTES = 64 * 1024;
 
 /** One message from the kernel: its type and what follows the header. */
 export interface Message {
@@ -33,6 +35,8 @@ export interface Query {
   readonly dump: boolean;
   readonly fixed: Uint8Array;
   readonly attributes: readonly (readonly [type: number, payload: Uint8Array])[];
+  /** Messages of a dump whose bytes it says no to are left out, undecoded; absent: all are kept. */
+  readonly accept?: (bytes: Buffer) => boolean;
 }
 
 /**
@@ -59,22 +63,27 @@ function askOnce(query: Query, onError: (errno: number) => void): Message[] | nu
     if (Number(libc().send(socket, ptr(request), request.length, 0)) !== request.length) {
       throw new HostError("a netlink request was not taken", "allow AF_NETLINK to this process");
     }
-    return receive(socket, onError);
+    return receive(socket, query.accept, onError);
   } finally {
     libc().close(socket);
   }
 }
 
-function receive(socket: number, onError: (errno: number) => void): Message[] | null {
+function receive(
+  socket: number,
+  accept: Query["accept"],
+  onError: (errno: number) => void,
+): Message[] | null {
   const messages: Message[] = [];
   let interrupted = false;
+  let buffer = new Uint8Array(BUFFER_BYTES);
   for (;;) {
-    const buffer = new Uint8Array(64 * 1024);
     const length = Number(libc().recv(socket, ptr(buffer), buffer.length, MSG_TRUNC));
     if (length <= 0 || length > buffer.length) {
       throw new HostError(`netlink answered with ${length} bytes`, "report this as a fault of minicni");
     }
     const view = new DataView(buffer.buffer, 0, length);
+    const isWanted = accept === undefined || accept(Buffer.from(buffer.buffer, 0, length));
     for (let at = 0; at + HEADER_BYTES <= length; ) {
       const size = view.getUint32(at, true);
       const type = view.getUint16(at + 4, true);
@@ -87,10 +96,14 @@ function receive(socket: number, onError: (errno: number) => void): Message[] | 
         onError(errno);
         return [];
       }
-      messages.push({ type, body: new DataView(buffer.buffer, at + HEADER_BYTES, size - HEADER_BYTES) });
       if (size < HEADER_BYTES) break;
+      if (isWanted && (accept === undefined || accept(Buffer.from(buffer.buffer, at, size)))) {
+        messages.push({ type, body: new DataView(buffer.buffer, at + HEADER_BYTES, size - HEADER_BYTES) });
+      }
       at += align(size);
     }
+    // What was kept still points into it.
+    if (isWanted) buffer = new Uint8Array(BUFFER_BYTES);
   }
 }
 

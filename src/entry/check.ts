@@ -160,5 +160,12 @@ async function ruleFaults(
   return [
     ...(record.masquerade === null ? [] : await masqueradeFaults(conf, record.masquerade, host)),
     ...(record.spoofCheck ? await spoofFaults(conf, { hostVeth, mac: record.podMac }, host) : []),
+    ...(record.vlan === null ? [] : await vlanFaults(hostVeth, record.vlan, host)),
   ];
+}
+
+async function vlanFaults(hostVeth: string, vlan: number, host: Host): Promise<string[]> {
+  const { stdout } = await host.spawn({ argv: ["bridge", "-j", "vlan", "show", "dev", hostVeth] });
+  const isMember = new RegExp(`"vlan":${vlan}\\b[^}]*"PVID"`).test(stdout);
+  return isMember ? [] : [`port ${hostVeth} is not in VLAN ${vlan} (it has ${stdout.trim() || "none"})`];
 }

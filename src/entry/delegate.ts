@@ -37,6 +37,10 @@ export function delegatedAddresses(type: string, call: Call, host: Host): Addres
       await run("CHECK");
     },
     status: async () => {
+      if (!isInstalled(type, call, host)) {
+        const message = `IPAM plugin ${type} is not in path [${call.environment.path.join(" ")}]`;
+        throw new CniError(CNI_CODE.notAvailable, message, `ipam.type=${type}: install it there`);
+      }
       await run("STATUS");
     },
     collect: async () => {
@@ -69,6 +73,10 @@ function readTaken(type: string, stdout: string, { conf }: Call): Taken {
   const addresses = result.ips.map(({ address, gateway }) => ({ prefix: address, gateway }));
   const subnets = addresses.map(({ prefix }) => networkOf(prefix));
   return { addresses, subnets, routes: result.routes, dns: result.dns };
+}
+
+function isInstalled(type: string, { environment }: Call, host: Host): boolean {
+  return environment.path.some((folder) => host.isFile(`${folder}/${type}`));
 }
 
 /** The first folder of CNI_PATH that has a regular file of this name, as libcni looks (pkg/invoke/find.go). */

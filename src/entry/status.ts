@@ -20,12 +20,15 @@ export async function status(call: Call, host: Host, isIpam = false): Promise<vo
   const { conf } = call;
   if (!isIpam) checkReachable(conf, host);
   checkReady(conf, host);
-  for (const folder of [conf.stateDir, conf.dataDir]) checkWritable(folder, host);
+  const source = addressSource(call, host);
+  for (const folder of [conf.stateDir, ...(source.name === null ? [conf.dataDir] : [])]) {
+    checkWritable(folder, host);
+  }
   if (!isIpam) {
     checkPrograms(conf, host);
     checkPorts(conf, host);
   }
-  if (conf.raw.disableContainerInterface !== true) await addressSource(call, host).status();
+  if (conf.raw.disableContainerInterface !== true) await source.status();
 }
 
 function refuse(message: string, details: string): never {

@@ -1,9 +1,14 @@
+import { ptr } from "bun:ffi";
+import { closeSync } from "node:fs";
 import { HOST } from "../plan/step.ts";
 import type { Deadline } from "./deadline.ts";
 import { HostError } from "./errors.ts";
+import { libc } from "./libc.ts";
 import type { Finished, SpawnRequest } from "./machine.ts";
 import { inNetns } from "./netns.ts";
 
+/** fcntl.h of Linux, on all architectures we build for. */
+const O_CLOEXEC = 0o2000000;
 const DEFAULT_TIMEOUT_MS = 30_000;
 /** Longest time of a JavaScript timer; a longer one would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -20,9 +25,7 @@ export const FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
 export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<Finished> {
   const command = `\`${request.argv.join(" ")}\``;
   deadline.check(command);
-  const child = start(request);
-  const stdout = collect(child.stdout);
-  const stderr = collect(child.stderr);
+  const { child, stdout, stderr } = start(request);
   let timedOut = false;
   const kill = () => {
     timedOut = true;
@@ -42,26 +45,43 @@ export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<
 function start(request: SpawnRequest) {
   const [program = ""] = request.argv;
   const path = request.env?.PATH ?? process.env.PATH ?? FALLBACK_PATH;
-  // The child is born while this thread is in the namespace; nothing is awaited in there.
-  return inNetns(request.netns ?? HOST, () => {
-    try {
-      return Bun.spawn({
+  const stdout = openPipe();
+  const stderr = openPipe();
+  try {
+    // The child is born while this thread is in the namespace; nothing is awaited in there.
+    const child = inNetns(request.netns ?? HOST, () =>
+      Bun.spawn({
         cmd: [...request.argv],
         // A given environment is handed on as it is (SPEC §4, delegated plugins).
         env: { ...(request.env ?? { ...process.env, LC_ALL: "C" }), PATH: path },
         stdin: request.stdin === undefined ? "ignore" : new TextEncoder().encode(request.stdin),
-        stdout: "pipe",
-        stderr: "pipe",
+        stdout: stdout.writeEnd,
+        stderr: stderr.writeEnd,
         // A process group of its own, so that what it started can be killed with it.
         detached: true,
-      });
-    } catch (error) {
-      throw new HostError(
-        `can't run \`${program}\`: ${error instanceof Error ? error.message : String(error)} (PATH=${path})`,
-        `install the package that provides \`${program}\`, or put it on the PATH of the container runtime`,
-      );
-    }
-  });
+      }),
+    );
+    return { child, stdout: collect(stdout.readEnd), stderr: collect(stderr.readEnd) };
+  } catch (error) {
+    for (const { readEnd } of [stdout, stderr]) closeSync(readEnd);
+    if (error instanceof HostError) throw error;
+    throw new HostError(
+      `can't run \`${program}\`: ${error instanceof Error ? error.message : String(error)} (PATH=${path})`,
+      `install the package that provides \`${program}\`, or put it on the PATH of the container runtime`,
+    );
+  } finally {
+    for (const { writeEnd } of [stdout, stderr]) closeSync(writeEnd);
+  }
+}
+
+/**
+ * A pipe of our own: `stdout: "pipe"` of Bun.spawn is a socket, and a shell script that writes to /dev/stdout or
+ * /dev/stderr, as many a plugin does, can't open one (ENXIO).
+ */
+function openPipe(): { readonly readEnd: number; readonly writeEnd: number } {
+  const ends = new Int32Array(2);
+  if (libc().pipe2(ptr(ends), O_CLOEXEC) !== 0) throw new HostError("no pipe to be had", "raise ulimit -n");
+  return { readEnd: ends[0] ?? -1, writeEnd: ends[1] ?? -1 };
 }
 
 function killGroup(pid: number): void {
@@ -72,10 +92,11 @@ function killGroup(pid: number): void {
   }
 }
 
-function collect(stream: ReadableStream<Uint8Array>): { readonly ended: Promise<void>; text(): string } {
+function collect(readEnd: number): { readonly ended: Promise<void>; text(): string } {
   const chunks: Uint8Array[] = [];
   const read = async () => {
-    for await (const chunk of stream) chunks.push(chunk);
+    for await (const chunk of Bun.file(readEnd).stream()) chunks.push(chunk);
+    closeSync(readEnd);
   };
   return { ended: read(), text: () => Buffer.concat(chunks).toString() };
 }

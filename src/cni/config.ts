@@ -127,7 +127,7 @@ export function checkForAdd({ raw, bridge, cniVersion }: NetConf): void {
     const message = "cannot use IPAM when DisableContainerInterface flag is set";
     refuse(CNI_CODE.invalidConfig, message, `ipam.type=${raw.ipam.type}`);
   }
-  if (raw.disableContainerInterface === true && !isAtLeast(cniVersion, "0.3.0")) {
+  if (hasNoAddresses(raw) && !isAtLeast(cniVersion, "0.3.0")) {
     const message = "cannot convert: no valid IP addresses";
     refuse(CNI_CODE.invalidConfig, message, `cniVersion=${cniVersion} has no result without an address`);
   }
@@ -136,6 +136,16 @@ export function checkForAdd({ raw, bridge, cniVersion }: NetConf): void {
     const message = `unsupported field: ipMasqBackend=${JSON.stringify(backend)}`;
     refuse(CNI_CODE.unsupportedField, message, "wanted: iptables or nftables");
   }
+}
+
+/**
+ * Whether an attachment gets no addresses at all: its interface stays down, or `ipam` is an empty dictionary, by which
+ * the reference bridge plugin means a network of layer 2 only.
+ */
+export function hasNoAddresses({ disableContainerInterface, ipam, runtimeConfig }: RawNetConf): boolean {
+  if (disableContainerInterface === true) return true;
+  const hasRanges = ipam?.ranges != null || ipam?.subnet || (runtimeConfig?.ipRanges?.length ?? 0) > 0;
+  return ipam != null && !ipam.type && !hasRanges;
 }
 
 /** The name of the plugin that manages addresses in our place; null: the built-in store does. Throws code 7. */

@@ -1,4 +1,4 @@
-import { checkForAdd } from "../cni/config.ts";
+import { checkForAdd, hasNoAddresses } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { parseResult } from "../cni/prev.ts";
 import { checkArgs } from "../cni/request.ts";
@@ -41,7 +41,7 @@ export async function add(call: Call, host: Host): Promise<string> {
   const before = parseResult(conf.raw.prevResult, conf.cniVersion, "prevResult");
   const options = readOptions(conf, environment, chooseMtu(conf, host));
   const source = addressSource(call, host);
-  const take = conf.raw.disableContainerInterface === true ? takeNothing : source.prepare();
+  const take = hasNoAddresses(conf.raw) ? takeNothing : source.prepare();
   return host.withAttachmentLock(attachmentLock(conf), formatKey(key), async () => {
     await clearTheWay(call, host);
     const begun = beginRecord(call, source, host);
@@ -106,8 +106,9 @@ export async function clearTheWay(call: Call, host: Host): Promise<void> {
   }
 }
 
-/** A record whose veth is gone and whose addresses nobody holds tells of nothing any more. */
+/** A record of another boot, or one whose veth is gone and whose addresses nobody holds, tells of nothing any more. */
 function isHeld(record: AttachmentRecord, key: AttachmentKey, host: Host, source: AddressSource): boolean {
+  if (record.bootId !== host.bootId()) return false;
   return host.link(record.hostVeth) !== null || source.held(key, knownAddresses(record)).length > 0;
 }
 

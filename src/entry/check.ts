@@ -1,3 +1,4 @@
+import { hasNoAddresses } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { parseResult } from "../cni/prev.ts";
 import { checkArgs } from "../cni/request.ts";
@@ -36,7 +37,7 @@ export async function check(call: Call, host: Host): Promise<void> {
       const message = `attachment ${key.containerId} ${key.ifname} is not as it was made: ${faults[0]}`;
       throw new CniError(CNI_CODE.internal, message, faults.join("; "));
     }
-    if (conf.raw.disableContainerInterface === true) return;
+    if (hasNoAddresses(conf.raw)) return;
     await addressSource(call, host, record).check(reservedOf(call, record, prev));
   });
 }

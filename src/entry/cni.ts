@@ -5,6 +5,7 @@ import { findVersion, formatVersions, isAtLeast, LATEST_VERSION, OLDEST_VERSION 
 import { OverdueError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
 import type { Stdin } from "../host/stdin.ts";
+import { isBatchSafe } from "../net/ifname.ts";
 import { add } from "./add.ts";
 import type { Call, Variables } from "./call.ts";
 import { check } from "./check.ts";
@@ -160,6 +161,14 @@ function refuseOwnNamespace({ netns, command }: Environment, variables: Variable
   if (command === "DEL") return;
   if (theirs === null) {
     refuse(`CNI_NETNS=${netns} does not exist`, "wanted: the path of the sandbox's network namespace");
+  }
+  // The path stands in a line for `ip -batch`, where a blank would end it.
+  if (!isBatchSafe(netns)) {
+    throw new CniError(
+      CNI_CODE.invalidEnvironment,
+      "CNI_NETNS has characters that this plugin can't use",
+      `CNI_NETNS=${netns}`,
+    );
   }
   if (!host.isNetns(netns)) {
     refuse(

@@ -1,4 +1,4 @@
-import { type NetConf, requestedMac } from "../cni/config.ts";
+import { hasNoAddresses, type NetConf, requestedMac } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { routeNumbers } from "../cni/prev.ts";
 import type { Environment } from "../cni/request.ts";
@@ -24,7 +24,7 @@ export interface IpamChoice {
 /** Range sets and requested addresses. Throws code 7 (bad values) or 11 (nothing published yet). */
 export function readIpam(conf: NetConf, environment: Environment, host: Host): IpamChoice {
   const { ipam } = conf.raw;
-  if (conf.raw.disableContainerInterface === true) return { sets: [], requested: [] };
+  if (hasNoAddresses(conf.raw)) return { sets: [], requested: [] };
   const old: RangeText[] = ipam?.subnet ? [{ ...ipam, subnet: ipam.subnet }] : [];
   // host-local: ranges of the runtime first, the old top-level form before `ranges`.
   const texts = [

@@ -1,4 +1,4 @@
-import type { NetConf } from "../cni/config.ts";
+import { hasNoAddresses, type NetConf } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import type { Host } from "../host/machine.ts";
 import { recordedAttachments } from "../host/records.ts";
@@ -28,7 +28,7 @@ export async function status(call: Call, host: Host, isIpam = false): Promise<vo
     checkPrograms(conf, host);
     checkPorts(conf, host);
   }
-  if (conf.raw.disableContainerInterface !== true) await source.status();
+  if (!hasNoAddresses(conf.raw)) await source.status();
 }
 
 function refuse(message: string, details: string): never {

@@ -58,7 +58,7 @@ export async function add(call: Call, host: Host): Promise<string> {
       writeRecord(host, conf.stateDir, key, reserved);
       await flushTaken(conf, addressesOf(addresses), host);
       const bridge = await attach(call, attachment, taken.subnets, host);
-      const own = toResult(attachment, bridge, chooseDns(conf, taken.dns));
+      const own = toResult(attachment, bridge, chooseDns(conf, taken.dns), host);
       const result = formatResult(conf.cniVersion, mergeResults(before, own));
       writeRecord(host, conf.stateDir, key, { ...reserved, phase: "complete" });
       return result;
@@ -180,13 +180,18 @@ function toResult(
   attachment: Attachment,
   bridge: { readonly mac: string; readonly mtu: number },
   dns: Dns,
+  host: Host,
 ): Result {
   const { hostVeth, hostMac, podMac, mtu, key, netns, addresses, routes } = attachment;
+  // A VLAN's gateway is a link of its own, behind the three that every attachment has.
+  const device = attachment.vlan === null ? null : attachment.gatewayDevice;
+  const gateway = device === null ? null : host.link(device);
   return {
     interfaces: [
       { name: attachment.bridge, mac: bridge.mac, mtu: bridge.mtu, sandbox: "" },
       { name: hostVeth, mac: hostMac, mtu, sandbox: "" },
       { name: key.ifname, mac: podMac, mtu, sandbox: netns },
+      ...(gateway === null ? [] : [{ name: gateway.name, mac: gateway.mac, mtu: gateway.mtu, sandbox: "" }]),
     ],
     ips: addresses.map(({ prefix, gateway }) => ({ address: prefix, gateway, interface: 2 })),
     routes,

@@ -11,6 +11,8 @@ import { addSpoofCheck } from "./spoof.ts";
 /** Longest wait for the kernel to open a new bridge port, in milliseconds; it takes a few. */
 const PORT_TIMEOUT_MS = 2_000;
 const FORWARDING = 3;
+/** As long as the reference waits (SettleAddresses); detection itself takes one to two seconds. */
+const DAD_TIMEOUT_MS = 10_000;
 
 /** BR_MAX_PORTS − 1 of net/bridge/br_private.h: what a bridge takes. */
 export const MAX_PORTS = 1023;
@@ -35,6 +37,7 @@ export async function attach(
   }
   // A port whose far end stays down has no carrier, so it never opens.
   if (!attachment.podDown) await awaitPort(attachment, host);
+  if (attachment.enableDad && !attachment.podDown) await awaitDad(attachment, host);
   return bridge;
 }
 
@@ -72,6 +75,26 @@ function explain(error: unknown, { key, netns, hostVeth, bridge }: Attachment): 
     );
   }
   return error;
+}
+
+/** The pod's IPv6 addresses are usable only when nobody else answered for them (RFC 4862 §5.4). */
+async function awaitDad({ key, netns }: Attachment, host: Host): Promise<void> {
+  const argv = ["ip", "-6", "-o", "addr", "show", "dev", key.ifname, "tentative"];
+  const deadline = performance.now() + DAD_TIMEOUT_MS;
+  for (;;) {
+    const { stdout } = await host.spawn({ argv, netns });
+    const duplicate = /inet6 (\S+).*dadfailed/.exec(stdout)?.[1];
+    if (duplicate !== undefined) {
+      const details = "duplicate address detection (enabledad) found it in use on this link";
+      throw new CniError(CNI_CODE.internal, `${duplicate} is held by somebody else`, details);
+    }
+    if (stdout.trim() === "") return;
+    if (performance.now() > deadline) {
+      const message = `${key.ifname} still has tentative addresses after ${DAD_TIMEOUT_MS} ms`;
+      throw new CniError(CNI_CODE.internal, message, stdout.trim());
+    }
+    await host.sleep(50);
+  }
 }
 
 /** A port carries traffic only once the kernel has seen its carrier: the pod may send as soon as we return. */

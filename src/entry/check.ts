@@ -9,6 +9,7 @@ import { observeSandbox, type SandboxState } from "../host/sandbox.ts";
 import { type Address, formatAddress, parseAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
 import { formatPrefix, networkOf } from "../net/prefix.ts";
+import type { ObservedLink } from "../plan/state.ts";
 import { gatewayDevice } from "../topology/vlan-gateway.ts";
 import { addressSource } from "./addresses.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
@@ -78,6 +79,7 @@ function hostFaults(call: Call, record: AttachmentRecord | null, prev: Result, h
   const mtu = record?.mtu || veth.mtu;
   return [
     ...(bridge.up ? [] : [`bridge ${conf.bridge} is down, wanted up`]),
+    ...bridgeMacFaults(prev, bridge),
     ...(veth.up ? [] : [`host-side veth ${name} is down, wanted up`]),
     ...(veth.masterIndex === bridge.index ? [] : [`host-side veth ${name} is not a port of ${conf.bridge}`]),
     ...(mac && mac !== veth.mac ? [`host-side veth ${name} has MAC ${veth.mac}, wanted ${mac}`] : []),
@@ -87,6 +89,11 @@ function hostFaults(call: Call, record: AttachmentRecord | null, prev: Result, h
       : [`hairpin of ${name} is ${veth.hairpin}, wanted ${record.hairpin}`]),
     ...(isGateway(conf) ? gatewayFaults(ips, conf.bridge, record, host) : []),
   ];
+}
+
+function bridgeMacFaults(prev: Result, { name, mac }: ObservedLink): string[] {
+  const told = prev.interfaces.find((link) => link.name === name && link.sandbox === "")?.mac;
+  return told && told !== mac ? [`bridge ${name} has MAC ${mac}, wanted ${told}`] : [];
 }
 
 function gatewayFaults(

@@ -77,12 +77,12 @@ export function portVlanSteps(dev: string, vlans: PortVlans): Step[] {
     const why = "out of the VLAN of ports that have none of their own";
     steps.push({ op: "vlan.del", netns: HOST, dev, vid: DEFAULT_VLAN, why });
   }
-  if (vlan !== null) {
-    const why = "the VLAN of what comes and goes untagged";
-    steps.push({ op: "vlan.add", netns: HOST, dev, vid: vlan, pvid: true, untagged: true, why });
-  }
+  // A trunk without a VLAN of its own keeps the default as its native one, as the reference does since 1.8.
+  const native = vlan ?? DEFAULT_VLAN;
+  const why = "the VLAN of what comes and goes untagged";
+  steps.push({ op: "vlan.add", netns: HOST, dev, vid: native, pvid: true, untagged: true, why });
   for (const vid of trunk) {
-    if (vid !== vlan) steps.push({ op: "vlan.add", netns: HOST, dev, vid, why: "the VLANs of the trunk" });
+    if (vid !== native) steps.push({ op: "vlan.add", netns: HOST, dev, vid, why: "the VLANs of the trunk" });
   }
   return steps;
 }

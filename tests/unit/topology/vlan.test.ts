@@ -83,7 +83,15 @@ bridge vlan add vid 21 dev a
     ]);
     expect(text(null, [1]).match(/^bridge.*/gm)).toEqual([
       "bridge vlan del vid 1 dev a",
-      "bridge vlan add vid 1 dev a",
+      "bridge vlan add vid 1 dev a pvid untagged",
+    ]);
+  });
+
+  test("of a trunk alone keeps the default VLAN for what is untagged", () => {
+    expect(text(null, [20]).match(/^bridge.*/gm)).toEqual([
+      "bridge vlan del vid 1 dev a",
+      "bridge vlan add vid 1 dev a pvid untagged",
+      "bridge vlan add vid 20 dev a",
     ]);
   });
 

@@ -1,4 +1,4 @@
-import { hasNoAddresses, type NetConf, requestedMac } from "../cni/config.ts";
+import { hasNoAddresses, isIpamCall, type NetConf, requestedMac } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { routeNumbers } from "../cni/prev.ts";
 import type { Environment } from "../cni/request.ts";
@@ -7,9 +7,16 @@ import type { Dns, RawRoute } from "../cni/schema.ts";
 import { isAtLeast } from "../cni/version.ts";
 import type { Host } from "../host/machine.ts";
 import type { Allocation } from "../ipam/allocate.ts";
-import { parseRangeSets, type RangeSet, type RangeText } from "../ipam/range.ts";
-import { type Address, addOffset, parseAddress } from "../net/address.ts";
-import { networkOf, parsePrefix } from "../net/prefix.ts";
+import { parseRangeSets, type Range, type RangeSet, type RangeText } from "../ipam/range.ts";
+import {
+  type Address,
+  addOffset,
+  type Family,
+  formatAddress,
+  isSameAddress,
+  parseAddress,
+} from "../net/address.ts";
+import { contains, formatPrefix, networkOf, type Prefix, parsePrefix } from "../net/prefix.ts";
 import type { AttachmentOptions } from "../topology/attachment.ts";
 import { parseVlanTrunk, VlanError } from "../topology/vlan.ts";
 import { gatewayDevice } from "../topology/vlan-gateway.ts";
@@ -36,10 +43,32 @@ export function readIpam(conf: NetConf, environment: Environment, host: Host): I
   if (sets.length === 0)
     throw new CniError(CNI_CODE.invalidConfig, "no IP ranges specified", "give ipam.ranges or ipam.subnet");
   refuseManySets(conf, sets);
-  const wishes =
-    conf.raw.runtimeConfig?.ips ?? conf.raw.args?.cni?.ips ?? environment.args.get("IP")?.split(",") ?? [];
-  return { sets, requested: wishes.filter((text) => text !== "").map(parseWish) };
+  if (!isIpamCall(conf)) for (const range of sets.flat()) refuseFarGateway(range);
+  return { sets, requested: requestedAddresses(conf, environment) };
 }
+
+/** As host-local: what `args` and the runtime ask for, together; CNI_ARGS only where `args` is silent (CONVENTIONS.md). */
+function requestedAddresses({ raw }: NetConf, environment: Environment): Address[] {
+  const fromArgs = raw.args?.cni?.ips ?? environment.args.get("IP")?.split(",") ?? [];
+  const wishes = [...fromArgs, ...(raw.runtimeConfig?.ips ?? [])]
+    .filter((text) => text !== "")
+    .map(parseWish);
+  return wishes.filter((wish, index) => wishes.findIndex((other) => isSameAddress(other, wish)) === index);
+}
+
+/** A pod on a bridge reaches its gateway by the link alone. */
+function refuseFarGateway({ subnet, gateway }: Range): void {
+  const isLinkLocal = contains(LINK_LOCAL[gateway.family], gateway);
+  if (isLinkLocal || contains(subnet, gateway)) return;
+  const message = `gateway ${formatAddress(gateway)} not in network ${formatPrefix(subnet)}`;
+  throw new CniError(CNI_CODE.invalidConfig, message, "wanted: one of its addresses, or a link-local one");
+}
+
+/** RFC 3927, RFC 4291 §2.5.6. */
+const LINK_LOCAL: Readonly<Record<Family, Prefix>> = {
+  4: { address: { family: 4, value: 0xa9fe0000n }, length: 16 },
+  6: { address: { family: 6, value: 0xfe80n << 112n }, length: 10 },
+};
 
 /** Results before 0.3.0 have room for one address a family. */
 function refuseManySets({ cniVersion }: NetConf, sets: readonly RangeSet[]): void {

@@ -59,7 +59,7 @@ export function parseRange(text: RangeText): Range {
   if (subnet.length > bits - 2)
     refuse(`Network ${formatPrefix(subnet)} too small to allocate from (wanted /${bits - 2} or shorter)`);
   const last = lastAddress(subnet);
-  const gateway = within(subnet, "gateway", text.gateway) ?? step(subnet.address, 1n);
+  const gateway = parseGateway(subnet, text.gateway) ?? step(subnet.address, 1n);
   const start = within(subnet, "RangeStart", text.rangeStart) ?? step(subnet.address, 1n);
   // The highest IPv4 address is the broadcast address; IPv6 has none (RFC 4291).
   const end = within(subnet, "RangeEnd", text.rangeEnd) ?? (bits === 32 ? step(last, -1n) : last);
@@ -75,6 +75,15 @@ function step(address: Address, offset: bigint): Address {
   return addOffset(address, offset) ?? refuse(`${formatAddress(address)} has no neighbour`);
 }
 
+/** Anywhere in its family, as host-local takes it: under ptp it may be, and link-local addresses make good ones. */
+function parseGateway(subnet: Prefix, text: string | null | undefined): Address | null {
+  if (text === undefined || text === null || text === "") return null;
+  const address = parseAddress(text) ?? refuse(`invalid gateway "${text}": wanted an IP address`);
+  if (address.family !== subnet.address.family)
+    refuse(`gateway ${text} is not of the family of ${formatPrefix(subnet)}`);
+  return address;
+}
+
 function within(subnet: Prefix, what: string, text: string | null | undefined): Address | null {
   if (text === undefined || text === null || text === "") return null;
   const address = parseAddress(text) ?? refuse(`invalid ${what} "${text}": wanted an IP address`);
@@ -85,8 +94,8 @@ function within(subnet: Prefix, what: string, text: string | null | undefined): 
 /** Parses range sets and checks them together: one family a set, no overlap anywhere. Throws {@link InvalidRange}. */
 export function parseRangeSets(sets: readonly (readonly RangeText[])[]): RangeSet[] {
   const parsed = sets.map((set, index) => {
-    if (set.length === 0) refuse(`range set ${index} is empty: wanted at least one range`);
-    const ranges = set.map(parseRange);
+    if (set.length === 0) refuse(`invalid range set ${index}: empty range set, wanted at least one range`);
+    const ranges = set.map((range) => inSet(index, () => parseRange(range)));
     const family = ranges[0]?.subnet.address.family;
     if (ranges.some((range) => range.subnet.address.family !== family))
       refuse(`invalid range set ${index}: mixed address families`);
@@ -105,6 +114,17 @@ export function parseRangeSets(sets: readonly (readonly RangeText[])[]): RangeSe
     }
   }
   return parsed;
+}
+
+/** host-local names the set in front of each fault of a range. */
+function inSet<T>(index: number, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof InvalidRange
+      ? new InvalidRange(`invalid range set ${index}: ${error.message}`)
+      : error;
+  }
 }
 
 /** Two spans of one subnet may lie side by side; two subnets may not overlap at all. */

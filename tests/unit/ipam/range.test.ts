@@ -57,6 +57,7 @@ describe("parseRange", () => {
     expect(
       described({ subnet: "10.1.0.0/16", rangeStart: "10.1.5.0", rangeEnd: "10.1.5.9", gateway: "10.1.0.9" }),
     ).toBe("10.1.5.0-10.1.5.9 gw 10.1.0.9");
+    expect(described({ subnet: "fd00::/126", gateway: "fe80::1" })).toBe("fd00::1-fd00::3 gw fe80::1");
     expect(described({ subnet: "10.1.0.0/30", rangeStart: null, rangeEnd: "", gateway: undefined })).toBe(
       "10.1.0.1-10.1.0.2 gw 10.1.0.1",
     );
@@ -69,7 +70,7 @@ describe("parseRange", () => {
     [{ subnet: "" }, 'invalid subnet "": wanted address/length'],
     [{ subnet: "10.0.0.0/24", rangeStart: "10.0.1.5" }, "RangeStart 10.0.1.5 not in network 10.0.0.0/24"],
     [{ subnet: "10.0.0.0/24", rangeEnd: "fd00::1" }, "RangeEnd fd00::1 not in network 10.0.0.0/24"],
-    [{ subnet: "10.0.0.0/24", gateway: "10.0.1.1" }, "gateway 10.0.1.1 not in network 10.0.0.0/24"],
+    [{ subnet: "10.0.0.0/24", gateway: "fd00::1" }, "gateway fd00::1 is not of the family of 10.0.0.0/24"],
     [{ subnet: "10.0.0.0/24", gateway: "10.0.0.01" }, 'invalid gateway "10.0.0.01": wanted an IP address'],
     [
       { subnet: "10.0.0.0/24", rangeStart: "10.0.0.9", rangeEnd: "10.0.0.8" },
@@ -96,7 +97,7 @@ describe("parseRangeSets", () => {
   });
 
   test.each([
-    [[[]], "range set 0 is empty: wanted at least one range"],
+    [[[]], "invalid range set 0: empty range set, wanted at least one range"],
     [[[{ subnet: "10.0.0.0/24" }, { subnet: "fd00::/64" }]], "invalid range set 0: mixed address families"],
     [
       [[{ subnet: "10.0.0.0/16" }, { subnet: "10.0.1.0/24" }]],

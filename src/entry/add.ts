@@ -5,13 +5,7 @@ import { checkArgs } from "../cni/request.ts";
 import { formatResult, mergeResults, type Result } from "../cni/result.ts";
 import type { Dns } from "../cni/schema.ts";
 import type { Host } from "../host/machine.ts";
-import {
-  type AttachmentRecord,
-  knownAddresses,
-  readRecord,
-  removeRecord,
-  writeRecord,
-} from "../host/records.ts";
+import { type AttachmentRecord, knownAddresses, readRecord, writeRecord } from "../host/records.ts";
 import type { Allocation } from "../ipam/allocate.ts";
 import type { AttachmentKey } from "../ipam/reservation.ts";
 import { type Address, formatAddress } from "../net/address.ts";
@@ -109,7 +103,8 @@ export async function clearTheWay(call: Call, host: Host): Promise<void> {
 /** A record of another boot, or one whose veth is gone and whose addresses nobody holds, tells of nothing any more. */
 function isHeld(record: AttachmentRecord, key: AttachmentKey, host: Host, source: AddressSource): boolean {
   if (record.bootId !== host.bootId()) return false;
-  return host.link(record.hostVeth) !== null || source.held(key, knownAddresses(record)).length > 0;
+  const hasLink = record.kind === "bridge" && host.link(record.hostVeth) !== null;
+  return hasLink || source.held(key, knownAddresses(record)).length > 0;
 }
 
 /** The record of an attachment before anything is known of it. */
@@ -164,15 +159,14 @@ export async function takeBack(
   host: Host,
 ): Promise<void> {
   host.deadline.renew(UNDO_TIME_MS);
-  const { key, conf } = call;
   const addresses = (taken?.addresses ?? []).map(({ prefix }) => formatAddress(prefix.address));
   // A failed take has given back what it took by itself.
   const held = taken === null ? { ...source, release: async () => undefined } : source;
   try {
     await detach(call, { ...begun, phase: "reserved", addresses }, held, host);
   } catch (error) {
+    // The record stays, and leads the next ADD, DEL or GC to what is left.
     host.log(`taking back a failed ADD: ${error instanceof Error ? error.message : String(error)}`);
-    if (taken === null) removeRecord(host, conf.stateDir, key);
   }
 }
 

@@ -81,7 +81,7 @@ export async function clearTheWay(call: Call, host: Host): Promise<void> {
   const hostVeth = hostVethName(key.network, key.containerId, key.ifname);
   if (record?.phase === "complete" && isHeld(record, key, host, addressSource(call, host, record))) {
     const [first] = record.addresses;
-    const what = first ?? `interface ${key.ifname}`;
+    const what = first === undefined ? `interface ${key.ifname}` : `failed to allocate for range 0: ${first}`;
     throw new CniError(
       CNI_CODE.invalidConfig,
       `${what} has been allocated to ${key.containerId}, duplicate allocation is not allowed`,

@@ -6,7 +6,7 @@ import type { Host } from "../host/machine.ts";
 import type { AttachmentRecord } from "../host/records.ts";
 import { createReservationStore } from "../host/reservations.ts";
 import { type Allocation, allocate, findExhausted } from "../ipam/allocate.ts";
-import type { AttachmentKey } from "../ipam/reservation.ts";
+import type { AttachmentKey, Owner } from "../ipam/reservation.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { createWasmPool } from "../wasm/pool.ts";
@@ -37,8 +37,14 @@ export interface AddressSource {
   check(addresses: readonly Address[]): Promise<void>;
   /** Throws code 50 when no address could be given now. */
   status(): Promise<void>;
-  /** Frees what no valid attachment holds (null: what is provably dead), and returns it as far as it is known. */
-  collect(valid: ValidAttachments | null): Promise<readonly Address[]>;
+  /**
+   * Frees what no valid attachment holds (null: what is provably dead), and what is forgotten, whoever holds it;
+   * returns it as far as it is known.
+   */
+  collect(
+    valid: ValidAttachments | null,
+    isForgotten: (owner: Owner, address: Address) => boolean,
+  ): Promise<readonly Address[]>;
 }
 
 /**
@@ -91,11 +97,12 @@ function builtinAddresses({ conf, environment, key }: Call, dataDir: string, hos
       const details = "remove pods or stale reservations, or widen the range";
       throw new CniError(CNI_CODE.notAvailable, `no IP addresses available in range set: ${full}`, details);
     },
-    collect: (valid) =>
-      store.collect(
-        ({ containerId, ifname }) =>
-          valid === null ||
-          valid.some((it) => it.containerID === containerId && (it.ifname === ifname || ifname === "")),
-      ),
+    collect: (valid, isForgotten) =>
+      store.collect((owner, address) => {
+        const { containerId, ifname } = owner;
+        const isHolder = (it: ValidAttachments[number]) =>
+          it.containerID === containerId && (it.ifname === ifname || ifname === "");
+        return (valid === null || valid.some(isHolder)) && !isForgotten(owner, address);
+      }),
   };
 }

@@ -2,7 +2,7 @@ import { hasNoAddresses } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { parseResult } from "../cni/prev.ts";
 import { checkArgs } from "../cni/request.ts";
-import type { Result } from "../cni/result.ts";
+import type { Result, ResultRoute } from "../cni/result.ts";
 import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, readRecord } from "../host/records.ts";
 import { observeSandbox, type SandboxState } from "../host/sandbox.ts";
@@ -84,11 +84,16 @@ function hostFaults(call: Call, record: AttachmentRecord | null, prev: Result, h
     ...(veth.masterIndex === bridge.index ? [] : [`host-side veth ${name} is not a port of ${conf.bridge}`]),
     ...(mac && mac !== veth.mac ? [`host-side veth ${name} has MAC ${veth.mac}, wanted ${mac}`] : []),
     ...(mtu === veth.mtu ? [] : [`host-side veth ${name} has MTU ${veth.mtu}, wanted ${mtu}`]),
-    ...(record === null || veth.hairpin === null || veth.hairpin === record.hairpin
-      ? []
-      : [`hairpin of ${name} is ${veth.hairpin}, wanted ${record.hairpin}`]),
+    ...(record === null ? [] : portFaults(veth, record)),
     ...(isGateway(conf) ? gatewayFaults(ips, conf.bridge, record, host) : []),
   ];
+}
+
+function portFaults(veth: ObservedLink, record: AttachmentRecord): string[] {
+  const flags = ["hairpin", "isolated"] as const;
+  return flags
+    .filter((flag) => veth[flag] !== null && veth[flag] !== record[flag])
+    .map((flag) => `port flag ${flag} of ${veth.name} is ${veth[flag]}, wanted ${record[flag]}`);
 }
 
 function bridgeMacFaults(prev: Result, { name, mac }: ObservedLink): string[] {
@@ -134,11 +139,20 @@ function sandboxFaults(
       .filter((address) => !state.addresses.includes(address))
       .map((address) => `${ifname} lacks ${address} (it has ${state.addresses.join(", ") || "none"})`),
     ...prev.routes
-      .map(({ dst }) => formatPrefix(networkOf(dst)))
       // Routes of other plugins of the list may lead by other links.
-      .filter((dst) => !state.routes.includes(dst) && (record === null || record.routes.includes(dst)))
-      .map((dst) => `route ${dst} is missing in ${netns}`),
+      .filter(({ dst }) => record === null || record.routes.includes(formatPrefix(networkOf(dst))))
+      .flatMap((route) => routeFaults(route, state, netns)),
   ];
+}
+
+function routeFaults({ dst, gw }: ResultRoute, state: SandboxState, netns: string): string[] {
+  const text = formatPrefix(networkOf(dst));
+  const there = state.routes.filter((route) => route.dst === text);
+  if (there.length === 0) return [`route ${text} is missing in ${netns}`];
+  const via = gw === null ? null : formatAddress(gw);
+  if (via === null || there.some((route) => route.via === via)) return [];
+  const found = there.map((route) => route.via ?? "on-link").join(", ");
+  return [`route ${text} in ${netns} leads by ${found}, wanted ${via}`];
 }
 
 /**

@@ -27,18 +27,21 @@ export async function detach(
     await attempt("flush connections", host, () => flushReleased(conf, held, host));
     return held;
   };
-  // The kernel takes its time to unregister a link, with little to do: the walk over its connections fits in.
   const hostVeth = hostVethName(key.network, key.containerId, key.ifname);
-  const [removed, looked] = await Promise.allSettled([removeLink(hostVeth, host), look()]);
+  const hadLink = host.link(hostVeth)?.kind === "veth";
+  // The kernel takes its time to unregister a link, with little to do: the walk over its connections fits in.
+  const [removed, looked] = await Promise.allSettled([hadLink ? removeLink(hostVeth, host) : null, look()]);
   if (removed.status === "rejected") throw removed.reason;
   if (looked.status === "rejected") throw looked.reason;
   const held = looked.value;
+  if (record?.spoofCheck === true || conf.raw.macspoofchk === true) {
+    await attempt("remove the MAC check", host, () => removeUnusedSpoofChecks(conf, host, key));
+  }
   await source.release(key, source.name === null ? held : knownAddresses(record));
   removeRecord(host, conf.stateDir, key);
-  if (record?.spoofCheck === true || conf.raw.macspoofchk === true) {
-    await attempt("remove the MAC check", host, () => removeUnusedSpoofChecks(conf, host));
-  }
-  await attempt("remove the masquerade rules", host, () => removeUnusedMasquerade(conf, host));
+  // Something was there and nothing is known of it: so of its rules.
+  const isThorough = record === null && conf.raw.ipMasq === true && (hadLink || held.length > 0);
+  await attempt("remove the masquerade rules", host, () => removeUnusedMasquerade(conf, host, isThorough));
 }
 
 async function attempt(what: string, host: Host, work: () => unknown): Promise<void> {
@@ -49,9 +52,8 @@ async function attempt(what: string, host: Host, work: () => unknown): Promise<v
   }
 }
 
-/** One spawn when the link is there, none when it is not. Two DELs at once may both see it: gone is as good as deleted. */
+/** Somebody else may delete it first, with its namespace: gone is as good as deleted. */
 async function removeLink(hostVeth: string, host: Host): Promise<void> {
-  if (host.link(hostVeth)?.kind !== "veth") return;
   try {
     await host.execute(planDetach(hostVeth));
   } catch (error) {

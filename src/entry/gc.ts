@@ -3,14 +3,15 @@ import { CNI_CODE, CniError } from "../cni/errors.ts";
 import type { ValidAttachments } from "../cni/schema.ts";
 import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, readRecord, recordedAttachments } from "../host/records.ts";
-import type { AttachmentKey } from "../ipam/reservation.ts";
-import { hostVethName, isHostVethName } from "../net/ifname.ts";
-import { parseVethAlias } from "../topology/attachment.ts";
+import type { AttachmentKey, Owner } from "../ipam/reservation.ts";
+import { type Address, formatAddress } from "../net/address.ts";
+import { hostVethName } from "../net/ifname.ts";
 import { addressSource } from "./addresses.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { detach } from "./detach.ts";
 import { toCniError } from "./errors.ts";
 import { removeUnusedMasquerade } from "./masquerade.ts";
+import { attachmentsOf } from "./network.ts";
 import { flushReleased } from "./released.ts";
 import { removeUnusedSpoofChecks } from "./spoof.ts";
 
@@ -21,6 +22,7 @@ import { removeUnusedSpoofChecks } from "./spoof.ts";
  */
 export async function gc(call: Call, host: Host): Promise<void> {
   const { conf } = call;
+  const { network } = conf;
   const valid = validAttachments(conf);
   const failures: string[] = [];
   let firstCode: number = CNI_CODE.internal;
@@ -43,7 +45,10 @@ export async function gc(call: Call, host: Host): Promise<void> {
     }
     const source = addressSource(call, host);
     await attempt(`addresses${source.name === null ? "" : ` by ${source.name}`}`, async () => {
-      await flushReleased(conf, await source.collect(valid), host);
+      const recorded = recordedAddresses(call, host);
+      const isForgotten = (owner: Owner, address: Address) =>
+        recorded.get(formatKey({ ...owner, network }))?.includes(formatAddress(address)) === false;
+      await flushReleased(conf, await source.collect(valid, isForgotten), host);
     });
     await attempt("masquerade rules", () => removeUnusedMasquerade(conf, host, true));
     await attempt("MAC checks", () => removeUnusedSpoofChecks(conf, host));
@@ -56,21 +61,29 @@ export async function gc(call: Call, host: Host): Promise<void> {
   );
 }
 
-/** Attachments of this network that have a record, or a host-side veth that says whose it is, and are dead. */
+/** Attachments of this network that are there in any way, and dead. */
 function deadAttachments({ conf }: Call, valid: ValidAttachments | null, host: Host): AttachmentKey[] {
-  const { network } = conf;
-  const recorded = recordedAttachments(host, conf.stateDir, network);
-  const isRecorded = (key: AttachmentKey) => recorded.some((it) => formatKey(it) === formatKey(key));
-  const unrecorded = host.links().flatMap(({ name, alias }) => {
-    const key = isHostVethName(name) ? parseVethAlias(alias) : null;
-    return key?.network === network && !isRecorded(key) ? [key] : [];
-  });
   if (valid === null) {
-    return recorded.filter((key) => isProvablyDead(key, readRecord(host, conf.stateDir, key), host));
+    return recordedAttachments(host, conf.stateDir, conf.network).filter((key) =>
+      isProvablyDead(key, readRecord(host, conf.stateDir, key), host),
+    );
   }
   const isValid = ({ containerId, ifname }: AttachmentKey) =>
     valid.some((it) => it.containerID === containerId && it.ifname === ifname);
-  return [...recorded, ...unrecorded].filter((key) => !isValid(key));
+  return attachmentsOf(conf, host).filter((key) => !isValid(key));
+}
+
+/**
+ * Addresses that live attachments have by their records, by attachment: another one that is reserved for such an
+ * attachment is what an earlier ADD of it left when its record was lost.
+ */
+function recordedAddresses({ conf }: Call, host: Host): Map<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>();
+  for (const key of recordedAttachments(host, conf.stateDir, conf.network)) {
+    const record = readRecord(host, conf.stateDir, key);
+    if (record?.phase === "complete" && record.ipam === null) found.set(formatKey(key), record.addresses);
+  }
+  return found;
 }
 
 /**

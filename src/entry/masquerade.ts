@@ -1,12 +1,13 @@
 import type { NetConf } from "../cni/config.ts";
 import { HostError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
-import { recordedAttachments } from "../host/records.ts";
 import type { Family } from "../net/address.ts";
 import { formatPrefix, isSamePrefix, type Prefix, parsePrefix } from "../net/prefix.ts";
 import type { Plan } from "../plan/step.ts";
 import {
+  hasChain,
   type MasqueradeWish,
+  masqueradeChain,
   masqueradeJump,
   masqueradeSides,
   planMasquerade,
@@ -18,6 +19,7 @@ import {
   planNftMasquerade,
   planNftUnmasquerade,
 } from "../topology/masquerade-nft.ts";
+import { isUsed } from "./network.ts";
 import { findNode } from "./node.ts";
 
 const LOCK_TIMEOUT_MS = 60_000;
@@ -62,10 +64,15 @@ function wishOf(conf: NetConf, subnets: readonly Prefix[], host: Host): Masquera
   return { network: conf.network, subnets, exempt: findNode(conf.stateDir, host)?.clusterCidrs ?? [] };
 }
 
-/** Whether the rules of one family are as wished; one spawn. */
-async function hasJump(wish: MasqueradeWish, family: Family, host: Host): Promise<boolean> {
-  const argv = [toolOf(family), "-w", "10", "-t", "nat", "-C", ...masqueradeJump(wish, family)];
-  return (await host.spawn({ argv })).exitCode === 0;
+/** Whether the rules of one family are as wished: the jump, and what it leads to; two spawns side by side. */
+async function hasRules(wish: MasqueradeWish, family: Family, host: Host): Promise<boolean> {
+  const ask = (...words: string[]) =>
+    host.spawn({ argv: [toolOf(family), "-w", "10", "-t", "nat", ...words] });
+  const [jump, chain] = await Promise.all([
+    ask("-C", ...masqueradeJump(wish, family)),
+    ask("-S", masqueradeChain(wish.network)),
+  ]);
+  return jump.exitCode === 0 && chain.exitCode === 0 && hasChain(wish, family, chain.stdout);
 }
 
 function toolOf(family: Family): string {
@@ -88,7 +95,7 @@ async function planWish(wish: MasqueradeWish, backend: MasqueradeBackend, host: 
     return listed !== null && hasNftMasquerade(wish, listed) ? [] : planNftMasquerade(wish);
   }
   const plans = FAMILIES.map(async (family): Promise<Plan> => {
-    if (masqueradeSides(wish, family).sources.length === 0 || (await hasJump(wish, family, host))) return [];
+    if (masqueradeSides(wish, family).sources.length === 0 || (await hasRules(wish, family, host))) return [];
     return planMasquerade(wish, family, await savedNat(family, host));
   });
   return (await Promise.all(plans)).flat();
@@ -110,7 +117,7 @@ export function planMissingMasquerade(
 }
 
 /**
- * Masquerade rules of the network, looked for on every ADD: one spawn a family when they are there, three when not.
+ * Masquerade rules of the network, looked for on every ADD: two spawns a family, side by side, when they are there.
  * Under a lock of its own, because looking and changing are two runs; the ADD's record is already written, so that a
  * DEL that waits for the lock sees it and keeps the rules.
  */
@@ -144,19 +151,19 @@ export async function masqueradeFaults(
     return isThere ? [] : [`nft table inet ${masqueradeTable(conf.network)} is not as it was made`];
   }
   const faults = FAMILIES.map(async (family) => {
-    if (masqueradeSides(wish, family).sources.length === 0 || (await hasJump(wish, family, host))) return [];
-    return [`${toolOf(family)} -t nat lacks \`${masqueradeJump(wish, family).join(" ")}\``];
+    if (masqueradeSides(wish, family).sources.length === 0 || (await hasRules(wish, family, host))) return [];
+    const jump = masqueradeJump(wish, family).join(" ");
+    return [`${toolOf(family)} -t nat lacks \`${jump}\`, or its chain is not as it was made`];
   });
   return (await Promise.all(faults)).flat();
 }
 
 /** Removes the network's rules when its last attachment is gone; `isThorough`: also those that no file tells of. */
 export async function removeUnusedMasquerade(conf: NetConf, host: Host, isThorough = false): Promise<void> {
-  const isUsed = () => recordedAttachments(host, conf.stateDir, conf.network).length > 0;
   const isKnown = () => host.readFile(subnetsFile(conf)) !== null;
-  if (isUsed() || !(isThorough || isKnown())) return;
+  if (!(isThorough || isKnown()) || isUsed(conf, host)) return;
   await host.withLock(rulesLock(conf), LOCK_TIMEOUT_MS, async () => {
-    if (isUsed() || !(isThorough || isKnown())) return;
+    if (!(isThorough || isKnown()) || isUsed(conf, host)) return;
     for (const family of FAMILIES) {
       if (host.findProgram(`${toolOf(family)}-save`) === null) continue;
       await host.execute(planUnmasquerade(conf.network, family, await savedNat(family, host)));

@@ -1,6 +1,7 @@
 import type { NetConf } from "../cni/config.ts";
 import type { Host } from "../host/machine.ts";
-import { recordedAttachments } from "../host/records.ts";
+import type { AttachmentKey } from "../ipam/reservation.ts";
+import { hostVethName } from "../net/ifname.ts";
 import {
   type CheckedPort,
   checkedPorts,
@@ -11,6 +12,7 @@ import {
   spoofTable,
 } from "../topology/spoofcheck.ts";
 import { rulesLock } from "./masquerade.ts";
+import { attachmentsOf } from "./network.ts";
 
 const LOCK_TIMEOUT_MS = 60_000;
 
@@ -36,18 +38,30 @@ export async function spoofFaults(conf: NetConf, port: CheckedPort, host: Host):
   ];
 }
 
-/** Forgets every port whose link is gone, and the table with the network's last attachment. */
-export async function removeUnusedSpoofChecks(conf: NetConf, host: Host): Promise<void> {
+/**
+ * Forgets every port that no attachment has, and the table with the network's last one; `gone`: an attachment that
+ * counts no more, though its record is there.
+ */
+export async function removeUnusedSpoofChecks(
+  conf: NetConf,
+  host: Host,
+  gone: AttachmentKey | null = null,
+): Promise<void> {
   if ((await listTable(conf, host)) === null) return;
   await host.withLock(rulesLock(conf), LOCK_TIMEOUT_MS, async () => {
     const listed = await listTable(conf, host);
     if (listed === null) return;
-    if (recordedAttachments(host, conf.stateDir, conf.network).length === 0) {
+    const attachments = attachmentsOf(conf, host, gone);
+    if (attachments.length === 0) {
       await host.execute(planDropSpoofTable(conf.network));
       return;
     }
+    // By record, not by link: an ADD has its record before its port is checked, and that before there is a link.
+    const wanted = new Set(
+      attachments.map(({ network, containerId, ifname }) => hostVethName(network, containerId, ifname)),
+    );
     for (const port of checkedPorts(listed)) {
-      if (host.link(port.hostVeth) === null) await host.execute(planNoSpoofCheck(conf.network, port));
+      if (!wanted.has(port.hostVeth)) await host.execute(planNoSpoofCheck(conf.network, port));
     }
   });
 }

@@ -1,13 +1,21 @@
 import { hasNoAddresses, type NetConf } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import type { Host } from "../host/machine.ts";
-import { recordedAttachments } from "../host/records.ts";
+import { readRecord, recordedAttachments } from "../host/records.ts";
+import type { AttachmentKey } from "../ipam/reservation.ts";
+import type { ObservedLink } from "../plan/state.ts";
+import { gatewayDevice } from "../topology/vlan-gateway.ts";
 import { addressSource } from "./addresses.ts";
 import { MAX_PORTS } from "./attach.ts";
 import type { Call } from "./call.ts";
 import { isGateway } from "./desired.ts";
 import { masqueradeBackend } from "./masquerade.ts";
 import { findNode } from "./node.ts";
+
+const FORWARDING = [
+  [4, "net/ipv4/ip_forward"],
+  [6, "net/ipv6/conf/all/forwarding"],
+] as const;
 
 /** A bridge with fewer free ports than this is nearly full: new pods belong on another node. */
 const SPARE_PORTS = 16;
@@ -37,18 +45,36 @@ function refuse(message: string, details: string): never {
 
 /** What makes the pods that are there suffer: only looked at when there are any. */
 function checkReachable(conf: NetConf, host: Host): void {
-  const pods = recordedAttachments(host, conf.stateDir, conf.network).length;
-  if (pods === 0) return;
   const bridge = host.link(conf.bridge);
-  const limited = (message: string, details: string) =>
-    new CniError(CNI_CODE.limited, message, `${details} (${pods} attachments of ${conf.network})`);
-  if (bridge === null) throw limited(`bridge ${conf.bridge} is missing`, "the next ADD makes it again");
-  if (!bridge.up) throw limited(`bridge ${conf.bridge} is down`, `ip link set ${conf.bridge} up`);
-  if (!isGateway(conf)) return;
-  const families = new Set(host.addresses(bridge.index).map(({ prefix }) => prefix.address.family));
-  if (families.has(4) && host.readFile("/proc/sys/net/ipv4/ip_forward")?.trim() === "0") {
-    throw limited("IPv4 forwarding is off on this node", "sysctl -w net.ipv4.ip_forward=1");
+  const fault = reachFault(conf, bridge, host);
+  if (fault === null) return;
+  // What a killed ADD left is no pod that could be cut off.
+  const isPod = (key: AttachmentKey) => readRecord(host, conf.stateDir, key)?.phase === "complete";
+  const pods = recordedAttachments(host, conf.stateDir, conf.network).filter(isPod).length;
+  if (pods === 0) return;
+  throw new CniError(
+    CNI_CODE.limited,
+    fault.message,
+    `${fault.hint} (${pods} attachments of ${conf.network})`,
+  );
+}
+
+/** Why pods on this bridge can't be reached as they should, with what to do; null when they can. */
+function reachFault(conf: NetConf, bridge: ObservedLink | null, host: Host) {
+  const fault = (message: string, hint: string) => ({ message, hint });
+  if (bridge === null) return fault(`bridge ${conf.bridge} is missing`, "the next ADD makes it again");
+  if (!bridge.up) return fault(`bridge ${conf.bridge} is down`, `ip link set ${conf.bridge} up`);
+  if (!isGateway(conf)) return null;
+  const gateway = host.link(gatewayDevice(conf.bridge, conf.raw.vlan || null));
+  const addresses = gateway === null ? [] : host.addresses(gateway.index);
+  for (const [family, key] of FORWARDING) {
+    const isGatewayOf = addresses.some(
+      ({ prefix, linkLocal }) => !linkLocal && prefix.address.family === family,
+    );
+    if (!isGatewayOf || host.readFile(`/proc/sys/${key}`)?.trim() !== "0") continue;
+    return fault(`IPv${family} forwarding is off on this node`, `sysctl -w ${key.replaceAll("/", ".")}=1`);
   }
+  return null;
 }
 
 /** What the agent says of itself, where the network depends on it. */

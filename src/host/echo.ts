@@ -44,6 +44,7 @@ function listen(netns: string, family: 4 | 6) {
       hostname: ANY[family],
       port: PORTS[family],
       socket: {
+        error: ignoreUnreachable,
         data: (socket, data, port, address) => {
           try {
             socket.send(JSON.stringify({ id: data.toString(), source: address }), port, address);
@@ -64,6 +65,7 @@ export async function openProber(netns: string): Promise<Prober> {
       Bun.udpSocket({
         hostname,
         socket: {
+          error: ignoreUnreachable,
           data: (_socket, data) => {
             const { id, source } = readAnswer(data.toString());
             waiting.get(id)?.(source);
@@ -105,6 +107,11 @@ export async function openProber(netns: string): Promise<Prober> {
       v6.close();
     },
   };
+}
+
+/** An ICMP error (no route on the way) reaches the socket as one; to the asker it is no answer, which is what he reports. */
+function ignoreUnreachable(): undefined {
+  return undefined;
 }
 
 function readAnswer(text: string): { id: string; source: string } {

@@ -21,6 +21,7 @@ const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_BR_VLAN_FILTERING = 7;
 const IFLA_BRPORT_STATE = 1;
 const IFLA_BRPORT_MODE = 4;
+const IFLA_BRPORT_ISOLATED = 33;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const RTA_DST = 1;
@@ -80,6 +81,7 @@ function decodeLink(message: Message): ObservedLink {
     masterIndex: found.get(IFLA_MASTER)?.getUint32(0, true) ?? null,
     portState: port?.get(IFLA_BRPORT_STATE)?.getUint8(0) ?? null,
     hairpin: port === undefined ? null : port.get(IFLA_BRPORT_MODE)?.getUint8(0) === 1,
+    isolated: port === undefined ? null : port.get(IFLA_BRPORT_ISOLATED)?.getUint8(0) === 1,
   };
 }
 

@@ -101,13 +101,11 @@ function read(path: string): { header: Header; bits: Uint8Array } | null {
 }
 
 function isHeader(value: unknown): value is Header {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "mtimeNs" in value &&
-    "ranges" in value &&
-    Array.isArray(value.ranges)
-  );
+  if (typeof value !== "object" || value === null || !("mtimeNs" in value) || !("ranges" in value))
+    return false;
+  const isRange = (range: unknown) =>
+    Array.isArray(range) && range.length === 4 && range.every((part) => typeof part === "string");
+  return typeof value.mtimeNs === "string" && Array.isArray(value.ranges) && value.ranges.every(isRange);
 }
 
 function write(path: string, folder: string, ranges: Header["ranges"], bits: Uint8Array): void {

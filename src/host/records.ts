@@ -80,9 +80,10 @@ export function removeRecord(host: Host, stateDir: string, key: AttachmentKey): 
   host.removeFile(recordPath(stateDir, key));
 }
 
-/** Attachments of a network that have a record, readable or not. */
+/** Attachments of a network that have a record, readable or not, or the temporary file of one whose writer was killed. */
 export function recordedAttachments(host: Host, stateDir: string, network: string): AttachmentKey[] {
-  return host.listFolder(recordFolder(stateDir, network)).flatMap((name) => {
+  const names = host.listFolder(recordFolder(stateDir, network)).map((name) => name.replace(/\.tmp$/, ""));
+  return [...new Set(names)].flatMap((name) => {
     const [, containerId, ifname] = /^([^:]+):([^:]+)\.json$/.exec(name) ?? [];
     return containerId === undefined || ifname === undefined ? [] : [{ network, containerId, ifname }];
   });

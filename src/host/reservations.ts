@@ -30,7 +30,7 @@ export interface ReservationStore {
    * Frees every reservation whose owner is not kept, those that name no owner and those of another boot; returns
    * them. No call may be under way.
    */
-  collect(isKept: (owner: Owner) => boolean): Promise<readonly Address[]>;
+  collect(isKept: (owner: Owner, address: Address) => boolean): Promise<readonly Address[]>;
   /** A ledger that sees what is reserved and keeps nothing: for a plan that is only printed, and for STATUS. */
   peek(sets: readonly RangeSet[]): Ledger;
 }
@@ -79,7 +79,7 @@ export function createReservationStore(host: Host, dataDir: string, network: str
         withoutAddresses(folder, () => {
           const dead = reservedAddresses(host, folder).filter((address) => {
             const owner = parseReservation(host.readFile(`${folder}/${reservationFile(address)}`) ?? "");
-            return owner === null || !isKept(owner);
+            return owner === null || !isKept(owner, address);
           });
           for (const address of dead) unlinkSync(`${folder}/${reservationFile(address)}`);
           return dead;
@@ -141,10 +141,8 @@ function openLedger(
     release: (address) => rmSync(`${folder}/${reservationFile(address)}`, { force: true }),
     keep: (set, bitmap, cursor) => {
       // host-local's own cursor file. In place: a torn cursor only means that the search starts elsewhere.
-      if (cursor !== null) {
-        writeFileSync(`${folder}/last_reserved_ip.${set}`, formatAddress(cursor), { mode: 0o600 });
-      }
-      kept.set(set, bitmap);
+      writeFileSync(`${folder}/last_reserved_ip.${set}`, formatAddress(cursor), { mode: 0o600 });
+      if (bitmap !== null) kept.set(set, bitmap);
     },
   };
   return { ledger, flush };

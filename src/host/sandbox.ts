@@ -4,11 +4,11 @@ import { HostError } from "./errors.ts";
 import type { Host } from "./machine.ts";
 import { parseDestination } from "./observe.ts";
 
-/** What is inside a sandbox: one link, its addresses (`address/length`) and the destinations of all routes by it. */
+/** What is inside a sandbox: one link, its addresses (`address/length`) and all routes by it, `via` null: on-link. */
 export interface SandboxState {
   readonly link: { readonly mac: string; readonly mtu: number; readonly up: boolean } | null;
   readonly addresses: readonly string[];
-  readonly routes: readonly string[];
+  readonly routes: readonly { readonly dst: string; readonly via: string | null }[];
 }
 
 const AddressOutput = v.array(
@@ -22,7 +22,7 @@ const AddressOutput = v.array(
     ),
   }),
 );
-const RouteOutput = v.array(v.looseObject({ dst: v.string(), dev: v.optional(v.string()) }));
+const RouteOutput = v.array(v.looseObject({ dst: v.string(), gateway: v.optional(v.string()) }));
 
 /** Reads one interface of a sandbox through `ip -j`. Throws HostError when the namespace can't be entered. */
 export async function observeSandbox(host: Host, netns: string, ifname: string): Promise<SandboxState> {
@@ -41,9 +41,9 @@ export async function observeSandbox(host: Host, netns: string, ifname: string):
       return prefix === null ? [] : [formatPrefix(prefix)];
     }),
     routes: routes.flatMap((text, index) =>
-      (json(RouteOutput, text) ?? []).flatMap(({ dst }) => {
+      (json(RouteOutput, text) ?? []).flatMap(({ dst, gateway }) => {
         const prefix = parseDestination(dst, index === 0 ? 4 : 6);
-        return prefix === null ? [] : [formatPrefix(prefix)];
+        return prefix === null ? [] : [{ dst: formatPrefix(prefix), via: gateway ?? null }];
       }),
     ),
   };

@@ -44,8 +44,8 @@ export interface Ledger {
   claim(address: Address): boolean;
   /** Takes a claim of this call back. */
   release(address: Address): void;
-  /** Keeps what was derived, for the next call. */
-  keep(set: number, bitmap: Uint8Array, cursor: Address | null): void;
+  /** Keeps what was derived, for the next call; a null bitmap is none, not an empty one. */
+  keep(set: number, bitmap: Uint8Array | null, cursor: Address): void;
 }
 
 /**
@@ -115,9 +115,9 @@ function takeRequested(set: RangeSet, index: number, wish: Address, ledger: Ledg
   }
   const bitmap = ledger.bitmap(index);
   const slot = slotOfAddress(set, wish);
-  if (bitmap !== null && slot !== null && bitmap.length === bitmapBytes(slotsOfSet(set))) {
-    ledger.keep(index, withBit(bitmap, slot), null);
-  }
+  const isUsable = bitmap !== null && slot !== null && bitmap.length === bitmapBytes(slotsOfSet(set));
+  // host-local goes on behind a requested address too.
+  ledger.keep(index, isUsable ? withBit(bitmap, slot) : null, wish);
   return { prefix: { address: wish, length: range.subnet.length }, gateway: range.gateway };
 }
 

@@ -105,11 +105,12 @@ export function parseRangeSets(sets: readonly (readonly RangeText[])[]): RangeSe
   for (const [index, a] of all.entries()) {
     for (const b of all.slice(index + 1)) {
       if (!spansOverlap(a.range, b.range)) continue;
-      const subnets = `subnets ${formatPrefix(a.range.subnet)} and ${formatPrefix(b.range.subnet)} overlap`;
+      const spans = [a, b].map(({ range }) => formatRangeSet([range]));
+      const subnets = [a, b].map(({ range }) => formatPrefix(range.subnet));
       refuse(
         a.set === b.set
-          ? `invalid range set ${a.set}: ${subnets}`
-          : `range set ${a.set} overlaps with ${b.set}: ${subnets}`,
+          ? `invalid range set ${a.set}: subnets ${spans.join(" and ")} overlap`
+          : `range set ${a.set} overlaps with ${b.set}: ${subnets.join(" and ")}`,
       );
     }
   }

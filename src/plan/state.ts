@@ -13,6 +13,8 @@ export interface ObservedLink {
   readonly portState: number | null;
   /** Whether the port sends a frame back out of where it came from; null when it is no port. */
   readonly hairpin: boolean | null;
+  /** Whether the port is cut off from other isolated ports; null when it is no port. */
+  readonly isolated: boolean | null;
   /** Promiscuous by somebody's wish (IFF_PROMISC), not because it is a bridge port. */
   readonly promisc: boolean;
   /** Whether a bridge filters by VLAN; null for any other kind. */

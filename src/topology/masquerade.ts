@@ -70,6 +70,14 @@ function chainRules(wish: MasqueradeWish, family: Family): string[] {
   ];
 }
 
+/** Whether `iptables -t nat -S <chain>` shows the network's chain as desired. */
+export function hasChain(wish: MasqueradeWish, family: Family, listed: string): boolean {
+  const chain = masqueradeChain(wish.network);
+  const rules = listed.split("\n").filter((line) => line.startsWith(`-A ${chain} `));
+  const desired = chainRules(wish, family);
+  return rules.length === desired.length && desired.every((rule, index) => rules[index]?.trim() === rule);
+}
+
 /** xt_comment takes 256 bytes with the closing zero; the mark, two colons and the digest take 17. */
 const MAX_NAME = 255 - 17;
 

@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { readFileSync, statSync } from "node:fs";
-import { BRIDGE, destroySandboxes, must, Sandbox } from "./sandbox.ts";
-import { errorOf } from "./views.ts";
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { BINARY, BRIDGE, destroySandboxes, type Json, must, NOTHING, run, Sandbox } from "./sandbox.ts";
+import { addressesOf, errorOf, resultOf } from "./views.ts";
 
 afterAll(destroySandboxes);
 
@@ -81,6 +82,142 @@ describe("options of the bridge plugin", () => {
     box.add(box.pod(), box.conf({ mtu: 1400 }));
     const { interfaces } = box.add(box.pod(), box.conf({ mtu: 1300, cniVersion: "1.1.0" }));
     expect(interfaces.map(({ mtu }) => mtu)).toEqual([1400, 1300, 1300]);
+  });
+
+  test("isGateway false: no address on the bridge, no forwarding, pods reach each other", () => {
+    const box = new Sandbox();
+    const [a, b] = [box.pod(), box.pod()];
+    const conf = box.conf({ isGateway: false }, { routes: [] });
+    box.add(a, conf);
+    const prevResult = box.add(b, conf);
+    expect(box.link(BRIDGE).addr_info.filter(({ scope }) => scope === "global")).toEqual([]);
+    expect(box.node("cat", "/proc/sys/net/ipv4/ip_forward").trim()).toBe("0");
+    for (const address of addressesOf(prevResult)) expect(box.pings(a.netns, address)).toBe(true);
+    expect(box.call("CHECK", b, { ...conf, prevResult }).exitCode).toBe(0);
+  });
+
+  test("isDefaultGateway gives the default routes that ipam.routes left out, and tells them", () => {
+    const box = new Sandbox();
+    const pod = box.pod();
+    const { routes } = box.add(pod, box.conf({ isDefaultGateway: true }, { routes: [] }));
+    expect(routes).toEqual([
+      { dst: "0.0.0.0/0", gw: "10.7.0.1" },
+      { dst: "::/0", gw: "fd00:7::1" },
+    ]);
+    for (const family of [4, 6] as const)
+      expect(box.routes(pod.netns, family).some(({ dst }) => dst === "default")).toBe(true);
+  });
+
+  test("the wished MAC: runtimeConfig before args.cni before CNI_ARGS", () => {
+    const box = new Sandbox();
+    const env = { CNI_ARGS: "MAC=02:00:00:00:00:03" };
+    const args = { cni: { mac: "02:00:00:00:00:02" } };
+    const runtimeConfig = { mac: "02:00:00:00:00:01" };
+    const given = [{}, { args }, { args, runtimeConfig }].map(
+      (wish) => box.add(box.pod(), box.conf(wish, V4), env).interfaces[2]?.mac,
+    );
+    expect(given).toEqual(["02:00:00:00:00:03", "02:00:00:00:00:02", "02:00:00:00:00:01"]);
+  });
+
+  test("wished addresses: those of args.cni and of runtimeConfig together, CNI_ARGS where args.cni is silent", () => {
+    const box = new Sandbox();
+    const env = { CNI_ARGS: "IP=10.7.0.33" };
+    const args = { cni: { ips: ["10.7.0.22"] } };
+    const runtimeConfig = { ips: ["fd00:7::11"] };
+    const given = [{}, { runtimeConfig: { ips: ["fd00:7::12"] } }, { args, runtimeConfig }].map((wish) => {
+      const pod = box.pod();
+      const addresses = addressesOf(box.add(pod, box.conf(wish), env));
+      box.call("DEL", pod);
+      return addresses;
+    });
+    expect(given).toEqual([
+      ["10.7.0.33", "fd00:7::2"],
+      ["10.7.0.33", "fd00:7::12"],
+      ["10.7.0.22", "fd00:7::11"],
+    ]);
+  });
+
+  test("dns comes from the configuration, else from ipam.resolvConf", () => {
+    const box = new Sandbox();
+    const resolvConf = `${box.dir}/resolv.conf`;
+    writeFileSync(
+      resolvConf,
+      "; by hand\nnameserver 10.0.0.1\nsearch a.example b.example\noptions ndots:2\n",
+    );
+    const dnsOf = (conf: Json) => JSON.parse(box.call("ADD", box.pod(), conf).stdout).dns;
+    expect(dnsOf(box.conf({}, { ...V4, resolvConf }))).toEqual({
+      nameservers: ["10.0.0.1"],
+      search: ["a.example", "b.example"],
+      options: ["ndots:2"],
+    });
+    const dns = { nameservers: ["10.0.0.2"] };
+    expect(dnsOf(box.conf({ dns }, { ...V4, resolvConf }))).toEqual(dns);
+  });
+});
+
+describe("together with the reference plugins", () => {
+  const REFERENCE = "/usr/lib/cni";
+  const isThere = ["bridge", "host-local", "static"].every((name) => existsSync(`${REFERENCE}/${name}`));
+  if (!isThere) process.stderr.write(`options: some tests skipped, no reference plugins in ${REFERENCE}\n`);
+  const env = { CNI_PATH: `/nonexistent:${REFERENCE}` };
+
+  test.skipIf(!isThere)(
+    "ipam.type static: its address, route and dns; DEL without it in CNI_PATH says so",
+    () => {
+      const box = new Sandbox();
+      const pod = box.pod();
+      const addresses = [{ address: "10.7.0.50/24", gateway: "10.7.0.1" }];
+      const ipam = {
+        type: "static",
+        addresses,
+        routes: [{ dst: "0.0.0.0/0" }],
+        dns: { domain: "x.example" },
+      };
+      const conf = box.conf({ cniVersion: "1.0.0", ipam });
+      const prevResult = box.add(pod, conf, env);
+      expect(prevResult).toMatchObject({ ips: addresses, dns: ipam.dns });
+      expect(box.pings(pod.netns, "10.7.0.1")).toBe(true);
+      expect(box.call("CHECK", pod, { ...conf, prevResult }, env).exitCode).toBe(0);
+      expect(errorOf(box.call("DEL", pod, conf)).msg).toContain(`failed to find plugin "static" in path`);
+      expect(box.call("DEL", pod, conf, env).exitCode).toBe(0);
+      expect(box.leftovers()).toEqual(NOTHING);
+    },
+  );
+
+  test.skipIf(!isThere)("ipam.delegate: host-local itself is run, and its refusal passes through", () => {
+    const box = new Sandbox();
+    const pods = box.pods(2);
+    const ipam = { type: "host-local", delegate: true, ranges: [[{ subnet: "10.7.0.0/30" }]], routes: [] };
+    const conf = box.conf({ cniVersion: "1.0.0" }, ipam);
+    const [first, second] = pods.map((pod) => box.call("ADD", pod, conf, env));
+    expect(first?.exitCode).toBe(0);
+    const error = second === undefined ? null : errorOf(second);
+    expect(error?.code).toBe(999);
+    expect(error?.msg).toContain("no IP addresses available in range set: 10.7.0.1-10.7.0.2");
+    expect(box.records()).toEqual(["pod1:eth0.json"]);
+    for (const pod of pods) expect(box.call("DEL", pod, conf, env).exitCode).toBe(0);
+    expect(box.leftovers()).toEqual(NOTHING);
+  });
+
+  test.skipIf(!isThere)("the reference bridge plugin gets its addresses from us", () => {
+    const box = new Sandbox();
+    const folder = `${box.dir}/bin`;
+    mkdirSync(folder);
+    symlinkSync(resolve(BINARY), `${folder}/minicni`);
+    const pod = box.pod();
+    const conf = box.conf({ type: "bridge", cniVersion: "1.0.0", isGateway: true }, { type: "minicni" });
+    const bridge = (command: string, more: Json = {}) => {
+      const argv = ["/usr/bin/nsenter", `--net=${box.netns}`, `${REFERENCE}/bridge`];
+      const stdin = JSON.stringify({ ...conf, ...more });
+      return run(argv, { stdin, env: box.variables(command, pod, { CNI_PATH: folder }) });
+    };
+    const prevResult = resultOf(bridge("ADD"));
+    expect(addressesOf(prevResult)).toEqual(["10.7.0.2", "fd00:7::2"]);
+    expect(box.pings(pod.netns, "10.7.0.1")).toBe(true);
+    expect(box.reservations().sort()).toEqual(["10.7.0.2", "fd00:7::2"]);
+    expect(bridge("CHECK", { prevResult }).exitCode).toBe(0);
+    expect(bridge("DEL", { prevResult }).exitCode).toBe(0);
+    expect(box.leftovers()).toEqual(NOTHING);
   });
 });
 

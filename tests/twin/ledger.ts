@@ -30,8 +30,8 @@ export function createMemoryLedger(keeps = true): MemoryLedger {
       held.delete(formatAddress(address));
     },
     keep: (set, bitmap, cursor) => {
-      if (keeps) bitmaps.set(set, bitmap.slice());
-      if (cursor !== null) cursors.set(set, cursor);
+      if (keeps && bitmap !== null) bitmaps.set(set, bitmap.slice());
+      cursors.set(set, cursor);
     },
   };
 }

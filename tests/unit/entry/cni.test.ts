@@ -82,7 +82,7 @@ describe("ADD", () => {
     expect(second.exitCode).toBe(1);
     expect(second.document).toMatchObject({
       code: 7,
-      msg: "10.1.0.2 has been allocated to c1, duplicate allocation is not allowed",
+      msg: "failed to allocate for range 0: 10.1.0.2 has been allocated to c1, duplicate allocation is not allowed",
     });
     expect(reservations()).toEqual(["10.1.0.2"]);
     expect(records()).toHaveLength(1);

@@ -59,7 +59,7 @@ describe("under another plugin", () => {
     await call("ADD");
     expect((await call("ADD")).document).toMatchObject({
       code: 7,
-      msg: "10.1.0.2 has been allocated to c1, duplicate allocation is not allowed",
+      msg: "failed to allocate for range 0: 10.1.0.2 has been allocated to c1, duplicate allocation is not allowed",
     });
     expect(reservations()).toEqual(["10.1.0.2"]);
   });

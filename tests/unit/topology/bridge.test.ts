@@ -28,6 +28,7 @@ const LINK: ObservedLink = {
   masterIndex: null,
   portState: null,
   hairpin: null,
+  isolated: null,
   promisc: false,
   vlanFiltering: false,
   alias: "",

@@ -29,6 +29,7 @@ const link = (index: number, name: string, kind: string, masterIndex: number | n
   masterIndex,
   portState: null,
   hairpin: null,
+  isolated: null,
   promisc: false,
   vlanFiltering: null,
   alias: "",

@@ -1,4 +1,4 @@
-import { type Address, formatAddress } from "../net/address.ts";
+import { type Address, FAMILIES, formatAddress } from "../net/address.ts";
 import { formatPrefix, type Prefix } from "../net/prefix.ts";
 import { CNI_CODE, CniError } from "./errors.ts";
 import type { Dns } from "./schema.ts";
@@ -111,7 +111,7 @@ function formatOldest(version: CniVersion, { ips, routes, dns }: Result): string
     const details = `cniVersion=${version} has no result without an address`;
     throw new CniError(CNI_CODE.invalidConfig, "cannot convert: no valid IP addresses", details);
   }
-  const families = ([4, 6] as const).map((family) => {
+  const families = FAMILIES.map((family) => {
     const ip = ips.find(({ address }) => address.address.family === family);
     if (ip === undefined) return {};
     const own = routes.filter(({ dst }) => dst.address.family === family);

@@ -11,6 +11,7 @@ import { parseRangeSets, type Range, type RangeSet, type RangeText } from "../ip
 import {
   type Address,
   addOffset,
+  FAMILIES,
   type Family,
   formatAddress,
   isSameAddress,
@@ -73,7 +74,7 @@ const LINK_LOCAL: Readonly<Record<Family, Prefix>> = {
 /** Results before 0.3.0 have room for one address a family. */
 function refuseManySets({ cniVersion }: NetConf, sets: readonly RangeSet[]): void {
   if (isAtLeast(cniVersion, "0.3.0")) return;
-  for (const family of [4, 6] as const) {
+  for (const family of FAMILIES) {
     const count = sets.filter(([range]) => range?.subnet.address.family === family).length;
     if (count <= 1) continue;
     const message = `CNI version ${cniVersion} does not support more than 1 address per family`;

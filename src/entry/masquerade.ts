@@ -1,7 +1,7 @@
 import type { NetConf } from "../cni/config.ts";
 import { HostError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
-import type { Family } from "../net/address.ts";
+import { FAMILIES, type Family } from "../net/address.ts";
 import { formatPrefix, isSamePrefix, type Prefix, parsePrefix } from "../net/prefix.ts";
 import type { Plan } from "../plan/step.ts";
 import {
@@ -23,7 +23,6 @@ import { isUsed } from "./network.ts";
 import { findNode } from "./node.ts";
 
 const LOCK_TIMEOUT_MS = 60_000;
-const FAMILIES: readonly Family[] = [4, 6];
 
 /** What keeps the rules: iptables, or nft alone where there is no iptables. */
 export type MasqueradeBackend = "iptables" | "nftables";

@@ -1,6 +1,6 @@
 import type { Host } from "../host/machine.ts";
 import { observeFilter, observeRoutes } from "../host/observe.ts";
-import type { Family } from "../net/address.ts";
+import { FAMILIES } from "../net/address.ts";
 import { diffRoutes } from "../plan/diff.ts";
 import type { NetnsPath, Plan } from "../plan/step.ts";
 import { restoreForward } from "../topology/forward.ts";
@@ -11,8 +11,6 @@ export interface Resync {
   readonly plan: Plan;
   readonly conflicts: readonly string[];
 }
-
-const FAMILIES: readonly Family[] = [4, 6];
 
 /**
  * One node, whole: desired state from the snapshot, observed state from the kernel, the difference as a plan (empty

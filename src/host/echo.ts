@@ -1,3 +1,4 @@
+import { FAMILIES } from "../net/address.ts";
 import { inNetns } from "./netns.ts";
 
 /** One answer to a probe. */
@@ -18,7 +19,6 @@ export interface Prober {
 /** Any ports that need no privilege; two, since a socket on `::` takes IPv4's port as well (bindv6only is 0). */
 const PORTS = { 4: 17157, 6: 17158 } as const;
 const ANY = { 4: "0.0.0.0", 6: "::" } as const;
-const FAMILIES = [4, 6] as const;
 
 /**
  * Answers every datagram in a namespace with the source address it came from, both families. A socket stays in the

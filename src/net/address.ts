@@ -1,6 +1,9 @@
 /** IP family: 4 or 6. */
 export type Family = 4 | 6;
 
+/** Both, in the order in which everything is done and told. */
+export const FAMILIES: readonly Family[] = [4, 6];
+
 /** One IP address of either family; `value` is its number, 32 or 128 bits. */
 export interface Address {
   readonly family: Family;

@@ -1,4 +1,4 @@
-import { formatAddress, isSameAddress } from "../net/address.ts";
+import { isSameAddress } from "../net/address.ts";
 import { formatPrefix, isSamePrefix } from "../net/prefix.ts";
 import { type NetnsPath, type Plan, ROUTE_PROTOCOL, type RouteSpec, type Step } from "./step.ts";
 
@@ -52,9 +52,4 @@ function metricOf({ metric, dst }: RouteSpec): number {
 function isSameRoute(a: RouteSpec, b: RouteSpec): boolean {
   const sameVia = a.via === undefined || b.via === undefined ? a.via === b.via : isSameAddress(a.via, b.via);
   return sameVia && a.dev === b.dev && metricOf(a) === metricOf(b);
-}
-
-/** A route in a few words, for messages. */
-export function describeRoute({ dst, via, dev }: RouteSpec): string {
-  return `${formatPrefix(dst)}${via === undefined ? "" : ` via ${formatAddress(via)}`} dev ${dev}`;
 }

@@ -1,4 +1,4 @@
-import { type Address, addOffset, type Family } from "../net/address.ts";
+import { type Address, addOffset, FAMILIES, type Family } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { HOST, type NewLink, type Operation, type Plan, type Step } from "../plan/step.ts";
 import type { TopologyNode } from "./node.ts";
@@ -80,7 +80,7 @@ function nodeSteps(node: TopologyNode, fabric: string, lengths: ReadonlyMap<Fami
     }),
   );
   // As Docker leaves a host: without our rules nothing is forwarded, so a passing test proves them.
-  const drop = ([4, 6] as const).map((family) =>
+  const drop = FAMILIES.map((family) =>
     step(netns, `${node.name}: FORWARD drops, as on a host with Docker`, {
       op: "rules.restore",
       family,

@@ -1,10 +1,8 @@
-import type { Family } from "../net/address.ts";
+import { FAMILIES, type Family } from "../net/address.ts";
 import { hashHex } from "../net/hash.ts";
 import { formatPrefix, type Prefix } from "../net/prefix.ts";
 import { HOST, type Plan } from "../plan/step.ts";
 import { type MasqueradeWish, masqueradeSides } from "./masquerade.ts";
-
-const FAMILIES: readonly Family[] = [4, 6];
 
 /** The table of a network (family inet): our mark and 32 bits of its name's hash. */
 export function masqueradeTable(network: string): string {

@@ -1,7 +1,6 @@
-import type { RangeSet } from "../ipam/range.ts";
 import { type Family, parseAddress } from "../net/address.ts";
 import { hashHex } from "../net/hash.ts";
-import { contains, formatPrefix, isSamePrefix, networkOf, type Prefix } from "../net/prefix.ts";
+import { contains, formatPrefix, networkOf, type Prefix } from "../net/prefix.ts";
 import { HOST, type Plan } from "../plan/step.ts";
 
 /** What a network's masquerade depends on; of both families. The rules are static: none is per pod. */
@@ -16,16 +15,6 @@ export interface MasqueradeWish {
 /** The chain of a network: our mark and 32 bits of its name's hash (an iptables chain name has 28 characters). */
 export function masqueradeChain(network: string): string {
   return `MINICNI-MASQ-${hashHex(network).slice(0, 8)}`;
-}
-
-/** The distinct subnets of one family. */
-export function subnetsOf(sets: readonly RangeSet[], family: Family): Prefix[] {
-  const found: Prefix[] = [];
-  for (const { subnet } of sets.flat()) {
-    if (subnet.address.family === family && !found.some((known) => isSamePrefix(known, subnet)))
-      found.push(subnet);
-  }
-  return found;
 }
 
 /** The same addresses in the fewest of the given prefixes, sorted: without those that another one holds. */

@@ -1,5 +1,6 @@
-import { type Address, parseAddress } from "../../src/net/address.ts";
-import { type Prefix, parsePrefix } from "../../src/net/prefix.ts";
+import { type Address, formatAddress, parseAddress } from "../../src/net/address.ts";
+import { formatPrefix, type Prefix, parsePrefix } from "../../src/net/prefix.ts";
+import type { RouteSpec } from "../../src/plan/step.ts";
 
 /** The address a test writes as text. Throws RangeError for a slip of the pen. */
 export function address(text: string): Address {
@@ -23,4 +24,9 @@ export function thrown(work: () => unknown): unknown {
     return error;
   }
   throw new Error("expected a throw, got a return");
+}
+
+/** A route in a few words, for messages. */
+export function describeRoute({ dst, via, dev }: RouteSpec): string {
+  return `${formatPrefix(dst)}${via === undefined ? "" : ` via ${formatAddress(via)}`} dev ${dev}`;
 }

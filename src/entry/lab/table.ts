@@ -1,4 +1,4 @@
-import { formatAddress } from "../../net/address.ts";
+import { FAMILIES, formatAddress } from "../../net/address.ts";
 import { formatPrefix } from "../../net/prefix.ts";
 import { CHECKS, type LabReport, type Probe } from "./test.ts";
 
@@ -23,7 +23,7 @@ export function formatReport(report: LabReport, paint: Paint): string {
     "",
     paint.bold(`  ${row(["check", "family", "passed", "min", "median", "max", "source kept"])}`),
     ...CHECKS.flatMap((check) =>
-      ([4, 6] as const).flatMap((family) => {
+      FAMILIES.flatMap((family) => {
         const probes = report.probes.filter((probe) => probe.check === check && probe.family === family);
         return probes.length === 0 ? [] : [checkRow(check, family, probes, paint)];
       }),

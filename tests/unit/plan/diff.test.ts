@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { formatPrefix } from "../../../src/net/prefix.ts";
-import { describeRoute, diffRoutes } from "../../../src/plan/diff.ts";
+import { diffRoutes } from "../../../src/plan/diff.ts";
 import { formatPlan } from "../../../src/plan/format.ts";
 import { type Plan, ROUTE_PROTOCOL, type RouteSpec } from "../../../src/plan/step.ts";
-import { address, prefix } from "../../twin/words.ts";
+import { address, describeRoute, prefix } from "../../twin/words.ts";
 
 const NETNS = "/run/netns/n";
 const route = (dst: string, via: string, dev = "eth0", protocol = ROUTE_PROTOCOL): RouteSpec => ({
@@ -69,14 +69,6 @@ describe("diffRoutes", () => {
     const foreign = [route("10.9.0.0/16", "192.168.0.9", "eth0", 3), unmarked];
     expect(diffRoutes(NETNS, [], foreign)).toEqual({ plan: [], conflicts: [] });
   });
-});
-
-test("describeRoute says it in a few words", () => {
-  const { via: _via, ...onLink } = SIX;
-  expect([ONE, onLink].map(describeRoute)).toEqual([
-    "10.1.1.0/24 via 192.168.0.1 dev eth0",
-    "fd00:2::/64 dev eth0",
-  ]);
 });
 
 /** A table with one route for each destination: what the kernel does with our steps. */

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { parseRangeSets } from "../../../src/ipam/range.ts";
 import { contains, formatPrefix, overlaps, type Prefix } from "../../../src/net/prefix.ts";
 import { formatPlan } from "../../../src/plan/format.ts";
 import type { Plan } from "../../../src/plan/step.ts";
@@ -11,7 +10,6 @@ import {
   masqueradeJump,
   planMasquerade,
   planUnmasquerade,
-  subnetsOf,
 } from "../../../src/topology/masquerade.ts";
 import { address, prefix } from "../../twin/words.ts";
 
@@ -196,19 +194,6 @@ test("masqueradeChain is one for each network, marked as ours and short enough",
   const names = ["pods", "pods2", "a".repeat(200)].map(masqueradeChain);
   expect(new Set(names).size).toBe(3);
   for (const name of names) expect(name).toMatch(/^MINICNI-[A-Z0-9a-f-]{1,20}$/);
-});
-
-test("subnetsOf covers each subnet of a family once", () => {
-  const sets = parseRangeSets([
-    [
-      { subnet: "10.1.0.0/24", rangeEnd: "10.1.0.9" },
-      { subnet: "10.1.0.0/24", rangeStart: "10.1.0.10" },
-      { subnet: "10.2.0.0/24" },
-    ],
-    [{ subnet: "fd00::/64" }],
-  ]);
-  expect(subnetsOf(sets, 4).map(formatPrefix)).toEqual(["10.1.0.0/24", "10.2.0.0/24"]);
-  expect(subnetsOf(sets, 6).map(formatPrefix)).toEqual(["fd00::/64"]);
 });
 
 describe("collapse", () => {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { describeRoute } from "../../../src/plan/diff.ts";
 import { describeNode, type TopologyNode } from "../../../src/topology/node.ts";
-import { address, prefix, thrown } from "../../twin/words.ts";
+import { address, describeRoute, prefix, thrown } from "../../twin/words.ts";
 
 const node = (name: string, podCidrs: readonly string[], addresses: readonly string[]): TopologyNode => ({
   name,

@@ -45,10 +45,10 @@ export function parseJson(stdin: string): unknown {
 /**
  * Checks types, version and name. Throws code 6, 1 or 7; actual against wanted in the details. `lenient` leaves out
  * top-level keys of a wrong type, but for those that say which network it is and what must stay: a DEL must not fail
- * for what only an ADD uses (ctrd#9064).
+ * for what only an ADD uses (ctrd#9064). `needsList`: GC's list of attachments is one of these.
  */
-export function parseNetConf(json: unknown, lenient = false): NetConf {
-  const { raw, ignored } = readKeys(json, lenient);
+export function parseNetConf(json: unknown, lenient = false, needsList = false): NetConf {
+  const { raw, ignored } = readKeys(json, lenient, needsList);
   const cniVersion = parseVersion(raw.cniVersion || OLDEST_VERSION);
   const network = raw.name ?? "";
   if (network === "") throw new CniError(CNI_CODE.invalidConfig, "missing network name");
@@ -73,10 +73,15 @@ function absolute(key: string, path: string): string {
 }
 
 /** Keys without which a lenient reading would act on something else than was meant. */
-const NEEDED = new Set<string>(["cniVersion", "name", "stateDir", ...GC_KEYS]);
+const NEEDED = ["cniVersion", "name", "stateDir"];
 
-function readKeys(json: unknown, lenient: boolean): { raw: RawNetConf; ignored: string[] } {
+function readKeys(
+  json: unknown,
+  lenient: boolean,
+  needsList: boolean,
+): { raw: RawNetConf; ignored: string[] } {
   const ignored: string[] = [];
+  const needed: readonly string[] = needsList ? [...NEEDED, ...GC_KEYS] : NEEDED;
   // An array is an object to valibot, and every key may be absent.
   let value = Array.isArray(json) ? null : json;
   for (;;) {
@@ -84,7 +89,7 @@ function readKeys(json: unknown, lenient: boolean): { raw: RawNetConf; ignored: 
     if (parsed.success) return { raw: parsed.output, ignored };
     const [issue] = parsed.issues;
     const key = issue.path?.[0].key;
-    if (!lenient || typeof key !== "string" || NEEDED.has(key) || ignored.includes(`${key}.*`)) {
+    if (!lenient || typeof key !== "string" || needed.includes(key) || ignored.includes(`${key}.*`)) {
       const where = v.getDotPath(issue) ?? "(the document)";
       const details = `${where}: expected ${issue.expected ?? "another value"}, got ${issue.received}`;
       throw new CniError(CNI_CODE.decode, `error unmarshall network config: ${details}`, details);

@@ -92,7 +92,7 @@ async function runCommand(
   host: Host,
 ): Promise<string> {
   const { command, containerId, ifname } = environment;
-  const conf = parseNetConf(json, command === "DEL" || command === "GC");
+  const conf = parseNetConf(json, command === "DEL" || command === "GC", command === "GC");
   if (command === null) {
     const details = "known: ADD, DEL, CHECK, GC, STATUS, VERSION";
     throw new CniError(

@@ -189,8 +189,13 @@ export function findExhausted(
   const full = sets.find((set, index) => {
     const pool = createPool(slotsOfSet(set));
     const kept = ledger.bitmap(index);
-    if (kept !== null && kept.length === bitmapBytes(pool.capacity)) pool.load(kept);
-    else fillFromStore(set, pool, ledger);
+    if (kept !== null && kept.length === bitmapBytes(pool.capacity)) {
+      pool.load(kept);
+      if (pool.nextFree(-1) !== null) return false;
+      // A full bitmap may only be out of date, as in takeNext.
+      pool.load(new Uint8Array(bitmapBytes(pool.capacity)));
+    }
+    fillFromStore(set, pool, ledger);
     return pool.nextFree(-1) === null;
   });
   return full === undefined ? null : formatRangeSet(full);

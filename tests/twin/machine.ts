@@ -41,6 +41,7 @@ export function fakeLink(known: Partial<ObservedLink>): ObservedLink {
     masterIndex: null,
     portState: null,
     hairpin: null,
+    isolated: null,
     vlanFiltering: null,
     ...known,
   };
@@ -132,6 +133,7 @@ export function createFakeMachine(root: string): FakeMachine {
     },
     listFolder: (path) => (isReal(path) ? listReal(path) : listMemory(machine.files, path)),
     flushConnections: () => 0,
+    trackedConnections: () => 0,
     isFile: (path) => machine.files.has(path) || (isReal(path) && existsSync(path)),
     findProgram: (name) => `/usr/sbin/${name}`,
     probeFolder: () => undefined,

@@ -84,10 +84,10 @@ export const ARGS: readonly Case[] = [
       trial.equal("MAC of args before CNI_ARGS", macOf({ args }, fromEnvironment), MACS[1]);
       const runtimeConfig = { mac: MACS[0] };
       trial.equal("MAC of runtimeConfig first", macOf({ args, runtimeConfig }, fromEnvironment), MACS[0]);
-      const both = trial.conf({ args: { cni: { ips: ["10.1.2.56"] } } });
-      const CNI_ARGS = "IgnoreUnknown=1;IP=10.1.2.57";
+      const both = trial.conf({ args: { cni: { ips: ["10.1.2.156"] } } });
+      const CNI_ARGS = "IgnoreUnknown=1;IP=10.1.2.157";
       const done = trial.added("IP in both", trial.call("ADD", trial.node.pod(), both, { CNI_ARGS }));
-      if (done !== null) trial.equal("address of args before CNI_ARGS", addressOf(done), "10.1.2.56");
+      if (done !== null) trial.equal("address of args before CNI_ARGS", addressOf(done), "10.1.2.156");
     },
   },
   {

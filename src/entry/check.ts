@@ -26,7 +26,7 @@ export async function check(call: Call, host: Host): Promise<void> {
   const { conf, environment, key } = call;
   checkArgs(environment);
   const prev = readPrevResult(call);
-  await host.withAttachmentLock(attachmentLock(conf), formatKey(key), async () => {
+  const work = async () => {
     const record = readRecord(host, conf.stateDir, key);
     const state = await observeSandbox(host, environment.netns, environment.ifname);
     const faults = [
@@ -40,7 +40,8 @@ export async function check(call: Call, host: Host): Promise<void> {
     }
     if (hasNoAddresses(conf.raw)) return;
     await addressSource(call, host, record).check(reservedOf(call, record, prev));
-  });
+  };
+  await host.withAttachmentLock(attachmentLock(conf), formatKey(key), work, { isOptional: true });
 }
 
 /** The result that CHECK needs. Throws code 7 without one (SPEC §2 "CHECK"). */

@@ -38,7 +38,8 @@ export async function detach(
     await attempt("remove the MAC check", host, () => removeUnusedSpoofChecks(conf, host, key));
   }
   await source.release(key, source.name === null ? held : knownAddresses(record));
-  removeRecord(host, conf.stateDir, key);
+  // One that stays tells of nothing any more, and the next call of this attachment takes it away.
+  await attempt("remove the record", host, () => removeRecord(host, conf.stateDir, key));
   // Something was there and nothing is known of it: so of its rules.
   const isThorough = record === null && conf.raw.ipMasq === true && (hadLink || held.length > 0);
   await attempt("remove the masquerade rules", host, () => removeUnusedMasquerade(conf, host, isThorough));

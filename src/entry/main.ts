@@ -4,6 +4,7 @@ import { LATEST_VERSION } from "../cni/version.ts";
 import { createDeadline } from "../host/deadline.ts";
 import { createHost } from "../host/linux.ts";
 import { openStdin } from "../host/stdin.ts";
+import { print } from "../host/stdout.ts";
 import { answerCni } from "./cni.ts";
 import { toCniError } from "./errors.ts";
 
@@ -11,19 +12,6 @@ import { toCniError } from "./errors.ts";
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** Seconds behind the deadline in which what was begun is taken back; then we end, done or not. */
 const GRACE_S = 15;
-
-/** Writes all of it: a pipe may take less than we offer, and none at all for a moment when it does not block. */
-function print(text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length; ) {
-    try {
-      at += writeSync(1, bytes, at);
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error;
-      Bun.sleepSync(1);
-    }
-  }
-}
 
 /** Ends the process with its one document; whoever comes second finds it ended. */
 function answer(exitCode: number, stdout: string): never {

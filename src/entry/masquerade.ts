@@ -1,6 +1,6 @@
 import type { NetConf } from "../cni/config.ts";
 import { HostError } from "../host/errors.ts";
-import type { Host } from "../host/machine.ts";
+import type { Finished, Host } from "../host/machine.ts";
 import { FAMILIES, type Family } from "../net/address.ts";
 import { formatPrefix, isSamePrefix, type Prefix, parsePrefix } from "../net/prefix.ts";
 import type { Plan } from "../plan/step.ts";
@@ -102,7 +102,14 @@ async function planWish(wish: MasqueradeWish, backend: MasqueradeBackend, host: 
 
 async function listNft(network: string, host: Host): Promise<string | null> {
   const child = await host.spawn({ argv: ["nft", "list", "table", "inet", masqueradeTable(network)] });
-  return child.exitCode === 0 ? child.stdout : null;
+  return foundTable(child);
+}
+
+/** What `nft list table` printed; null when there is no such table. Throws HostError when that can't be known. */
+export function foundTable({ exitCode, stdout, stderr }: Finished): string | null {
+  if (exitCode === 0) return stdout;
+  if (/No such file|not supported/i.test(stderr)) return null;
+  throw new HostError(`\`nft list table\` failed: ${stderr.trim()}`, "run it by hand to see more");
 }
 
 /** What {@link addMasquerade} would run; empty when the rules are there. */

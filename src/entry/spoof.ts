@@ -11,7 +11,7 @@ import {
   planSpoofCheck,
   spoofTable,
 } from "../topology/spoofcheck.ts";
-import { rulesLock } from "./masquerade.ts";
+import { foundTable, rulesLock } from "./masquerade.ts";
 import { attachmentsOf } from "./network.ts";
 
 const LOCK_TIMEOUT_MS = 60_000;
@@ -26,7 +26,7 @@ export async function addSpoofCheck(conf: NetConf, port: CheckedPort, host: Host
 async function listTable(conf: NetConf, host: Host): Promise<string | null> {
   if (host.findProgram("nft") === null) return null;
   const child = await host.spawn({ argv: ["nft", "list", "table", "bridge", spoofTable(conf.network)] });
-  return child.exitCode === 0 ? child.stdout : null;
+  return foundTable(child);
 }
 
 /** Faults of a port's check, for CHECK. */

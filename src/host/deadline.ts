@@ -6,13 +6,13 @@ export interface Deadline {
   left(): number;
   /** Throws OverdueError, with `step` as what was slow, when the time is over or the call was interrupted. */
   check(step: string): void;
-  /** Ends the call at its next step, and what runs now at once; `reason` is told. */
+  /** Ends the call at its next step, and what runs now at once; `reason` is told. Not once {@link renew} was called. */
   interrupt(reason: string): void;
   /** Calls back once the call is interrupted; returns how to stop listening. */
   onInterrupt(listener: () => void): () => void;
   /** From now on the call may take this long since it began. */
   restart(milliseconds: number): void;
-  /** At least this much time from now on, interrupted or not: what was begun has to be taken back. */
+  /** At least this much time from now on, interrupted or not, and no more interruption: what was begun is taken back. */
   renew(milliseconds: number): void;
 }
 
@@ -22,6 +22,7 @@ export function createDeadline(milliseconds: number): Deadline {
   let limit = milliseconds;
   let end = start + limit;
   let reason: string | null = null;
+  let isClosing = false;
   const listeners = new Set<() => void>();
   const left = () => Math.max(0, end - performance.now());
   return {
@@ -31,6 +32,7 @@ export function createDeadline(milliseconds: number): Deadline {
       if (left() === 0) throw new OverdueError(step, `the time of this call (${limit / 1000} s) is over`);
     },
     interrupt: (why) => {
+      if (isClosing) return;
       reason = why;
       for (const listener of [...listeners]) listener();
     },
@@ -45,6 +47,7 @@ export function createDeadline(milliseconds: number): Deadline {
       end = start + limit;
     },
     renew: (more) => {
+      isClosing = true;
       reason = null;
       end = Math.max(end, performance.now() + more);
     },

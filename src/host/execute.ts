@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { type Command, formatOperation, formatStep, restoreTool } from "../plan/format.ts";
 import { HOST, type Plan, type Step } from "../plan/step.ts";
-import type { Deadline } from "./deadline.ts";
+import { createDeadline, type Deadline } from "./deadline.ts";
 import { ExecuteError, HostError, OverdueError } from "./errors.ts";
 import { inNetns } from "./netns.ts";
 import { spawn } from "./spawn.ts";
@@ -28,14 +28,14 @@ export async function executePlan(plan: Plan, deadline: Deadline): Promise<void>
       failure = await runBatch(batch, deadline);
     } catch (error) {
       // Cut off in the middle of a batch: any of its steps may have been done.
-      await takeBack([...done, ...batch.steps], deadline);
+      await takeBack([...done, ...batch.steps]);
       throw error instanceof OverdueError && batch.steps[0] !== undefined
         ? overdueAt(batch.steps[0], error)
         : error;
     }
     done.push(...batch.steps.slice(0, failure?.tried));
     if (failure === null) continue;
-    await takeBack(done, deadline);
+    await takeBack(done);
     const step = batch.steps[failure.index] ?? batch.steps[0];
     if (step === undefined) throw new HostError(failure.message, "report this as a fault of minicni");
     throw new ExecuteError(step, formatStep(step), failure.message, failure.hint);
@@ -47,8 +47,9 @@ function overdueAt(step: Step, { message }: OverdueError): OverdueError {
 }
 
 /** Undo is best effort: whatever is already gone is as good as removed. */
-async function takeBack(done: readonly Step[], deadline: Deadline): Promise<void> {
-  deadline.renew(UNDO_TIME_MS);
+async function takeBack(done: readonly Step[]): Promise<void> {
+  // Time of its own: the call's stays over, so that what comes behind does not go on as if nothing were.
+  const deadline = createDeadline(UNDO_TIME_MS);
   for (const step of [...done].reverse()) {
     if (step.undo === undefined) continue;
     const undo: Step = { ...step.undo, netns: step.netns, why: `undo: ${step.why}` };

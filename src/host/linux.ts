@@ -1,16 +1,8 @@
-import {
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { flushConnections, trackedConnections } from "./conntrack.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 import { executePlan } from "./execute.ts";
+import { probeFolder, replaceFile, temporaryOf, unlessMissing } from "./files.ts";
 import { observeAddresses, observeLink, observeLinks, observeRouteMtu } from "./links.ts";
 import { withAttachmentLock, withLock } from "./lock.ts";
 import type { Host } from "./machine.ts";
@@ -59,44 +51,4 @@ export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_I
       writeSync(2, `minicni: ${line}\n`);
     },
   };
-}
-
-function unlessMissing<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : "";
-    if (code === "ENOENT" || code === "ENOTDIR") return null;
-    throw error;
-  }
-}
-
-/** One name, without a process ID, so that what a killed writer leaves is found again; no file has two writers at once. */
-function temporaryOf(path: string): string {
-  return `${path}.tmp`;
-}
-
-/** Temp file in the same folder, then rename: a reader sees the old text or the new one, never a part. */
-function replaceFile(path: string, text: string): void {
-  const folder = path.slice(0, path.lastIndexOf("/"));
-  const temporary = temporaryOf(path);
-  try {
-    writeFileSync(temporary, text, { mode: 0o600 });
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    writeFileSync(temporary, text, { mode: 0o600 });
-  }
-  renameSync(temporary, path);
-}
-
-/** One byte, because on a full disk an empty file can still be made. */
-function probeFolder(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o755 });
-  const file = `${path}/.minicni-probe`;
-  try {
-    writeFileSync(file, "x", { mode: 0o600 });
-  } finally {
-    rmSync(file, { force: true });
-  }
 }

@@ -11,6 +11,16 @@ const LOCK_EX_NB = 2 | 4;
 const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
 
+const held = new Set<number>();
+
+/**
+ * Descriptors of the locks that are held. A child that has them too keeps them until it ends: should we be killed,
+ * nobody begins on what it is still busy with.
+ */
+export function heldLocks(): number[] {
+  return [...held];
+}
+
 /** A lock that was got: closing the only descriptor of its file drops it, and so does the kernel when we die. */
 type TryLock = (file: number) => boolean;
 
@@ -84,8 +94,10 @@ async function hold<T>(
       }
       await Bun.sleep(1 + Math.random() * 3);
     }
+    held.add(file);
     return await work();
   } finally {
+    held.delete(file);
     closeSync(file);
   }
 }

@@ -1,4 +1,4 @@
-import { linkSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { AllocationError, type Ledger } from "../ipam/allocate.ts";
 import type { RangeSet } from "../ipam/range.ts";
 import {
@@ -12,6 +12,7 @@ import {
   reservationFile,
 } from "../ipam/reservation.ts";
 import { type Address, formatAddress, parseAddress } from "../net/address.ts";
+import { writeNamed } from "./files.ts";
 import type { Host } from "./machine.ts";
 import { mtimeOf, readPoolFile, withoutAddresses, writePoolFile } from "./pool-file.ts";
 
@@ -141,7 +142,7 @@ function openLedger(
     release: (address) => rmSync(`${folder}/${reservationFile(address)}`, { force: true }),
     keep: (set, bitmap, cursor) => {
       // host-local's own cursor file. In place: a torn cursor only means that the search starts elsewhere.
-      writeFileSync(`${folder}/last_reserved_ip.${set}`, formatAddress(cursor), { mode: 0o600 });
+      writeNamed(`${folder}/last_reserved_ip.${set}`, formatAddress(cursor));
       if (bitmap !== null) kept.set(set, bitmap);
     },
   };
@@ -153,7 +154,7 @@ function claim(host: Host, folder: string, key: AttachmentKey, address: Address)
   const temporary = `${folder}/.claim`;
   // A process that died between link and unlink left a second name of a live reservation: never write through it.
   rmSync(temporary, { force: true });
-  writeFileSync(temporary, formatReservation(key), { mode: 0o600 });
+  writeNamed(temporary, formatReservation(key));
   try {
     linkSync(temporary, target);
     return true;
@@ -198,5 +199,5 @@ function sweepOtherBoots(host: Host, folder: string): void {
     freed++;
   }
   if (freed > 0) host.log(`${folder}: freed ${freed} reservations from before the last reboot`);
-  writeFileSync(marker, bootId, { mode: 0o600 });
+  writeNamed(marker, bootId);
 }

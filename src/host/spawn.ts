@@ -4,6 +4,7 @@ import { HOST } from "../plan/step.ts";
 import type { Deadline } from "./deadline.ts";
 import { HostError } from "./errors.ts";
 import { libc } from "./libc.ts";
+import { heldLocks } from "./lock.ts";
 import type { Finished, SpawnRequest } from "./machine.ts";
 import { inNetns } from "./netns.ts";
 
@@ -32,7 +33,8 @@ export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<
     killGroup(child.pid);
   };
   const limitMs = Math.min(request.timeoutMs ?? DEFAULT_TIMEOUT_MS, deadline.left(), MAX_TIMER_MS);
-  const timer = setTimeout(kill, limitMs);
+  // Timers are cut to whole milliseconds: one that comes early would find the deadline not over yet.
+  const timer = setTimeout(kill, limitMs + 1);
   const stopListening = deadline.onInterrupt(kill);
   await child.exited;
   clearTimeout(timer);
@@ -54,9 +56,13 @@ function start(request: SpawnRequest) {
         cmd: [...request.argv],
         // A given environment is handed on as it is (SPEC §4, delegated plugins).
         env: { ...(request.env ?? { ...process.env, LC_ALL: "C" }), PATH: path },
-        stdin: request.stdin === undefined ? "ignore" : new TextEncoder().encode(request.stdin),
-        stdout: stdout.writeEnd,
-        stderr: stderr.writeEnd,
+        stdio: [
+          request.stdin === undefined ? "ignore" : new TextEncoder().encode(request.stdin),
+          stdout.writeEnd,
+          stderr.writeEnd,
+          // Not for other plugins: what those leave running would hold our locks for ever.
+          ...(request.env === undefined ? heldLocks() : []),
+        ],
         // A process group of its own, so that what it started can be killed with it.
         detached: true,
       }),

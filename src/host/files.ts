@@ -1,0 +1,52 @@
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+
+/** What `read` gives; null when the file it wants is not there. */
+export function unlessMissing<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw error;
+  }
+}
+
+/** One name, without a process ID, so that what a killed writer leaves is found again; no file has two writers at once. */
+export function temporaryOf(path: string): string {
+  return `${path}.tmp`;
+}
+
+/** Writes a file in place; whatever fails names it: open(2) tells its path, write(2) on a full disk does not. */
+export function writeNamed(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { mode: 0o600 });
+  } catch (error) {
+    if (error instanceof Error && !error.message.includes(path)) error.message += ` '${path}'`;
+    throw error;
+  }
+}
+
+/** Temp file in the same folder, then rename: a reader sees the old text or the new one, never a part. */
+export function replaceFile(path: string, text: string): void {
+  const folder = path.slice(0, path.lastIndexOf("/"));
+  const temporary = temporaryOf(path);
+  try {
+    writeNamed(temporary, text);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    writeNamed(temporary, text);
+  }
+  renameSync(temporary, path);
+}
+
+/** One byte, because on a full disk an empty file can still be made. */
+export function probeFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  const file = `${path}/.minicni-probe`;
+  try {
+    writeNamed(file, "x");
+  } finally {
+    rmSync(file, { force: true });
+  }
+}

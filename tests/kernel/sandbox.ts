@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 
 export type { Finished } from "./views.ts";
@@ -18,8 +18,21 @@ export interface Pod {
   readonly ifname?: string;
 }
 
-type Variables = Readonly<Record<string, string>>;
+export type Variables = Readonly<Record<string, string>>;
 export type Json = Readonly<Record<string, unknown>>;
+
+/** More variables, and another command line than that of the plugin alone. */
+export interface StartOptions {
+  readonly env?: Variables;
+  readonly argv?: readonly string[];
+}
+
+/** A call under way; a signal is SIGKILL unless named. */
+export interface Started {
+  readonly pid: number;
+  kill(signal?: NodeJS.Signals): void;
+  readonly done: Promise<Finished>;
+}
 
 export function run(argv: readonly string[], options: { stdin?: string; env?: Variables } = {}): Finished {
   const child = Bun.spawnSync({
@@ -87,7 +100,13 @@ export class Sandbox {
 
   /** A tmpfs that is read-only, at a path below our folder. */
   mountReadOnly(path: string): void {
-    must("mount", "-t", "tmpfs", "-o", "ro", "none", path);
+    this.mountTmpfs(path, "ro");
+  }
+
+  /** A tmpfs with the given mount options (`size=8k`), at a path below our folder that is made. */
+  mountTmpfs(path: string, options: string): void {
+    mkdirSync(path, { recursive: true });
+    must("mount", "-t", "tmpfs", "-o", options, "none", path);
     this.#mounts.push(path);
   }
 
@@ -128,10 +147,10 @@ export class Sandbox {
   }
 
   /** Starts a call that runs beside others; the caller may kill it. */
-  start(command: string, pod: Pod, conf: Json = this.conf()): { kill(): void; done: Promise<Finished> } {
+  start(command: string, pod: Pod, conf: Json = this.conf(), options: StartOptions = {}): Started {
     const child = Bun.spawn({
-      cmd: this.argv(),
-      env: { PATH: process.env.PATH, ...this.variables(command, pod) },
+      cmd: [...(options.argv ?? this.argv())],
+      env: { PATH: process.env.PATH, ...this.variables(command, pod, options.env) },
       stdin: new TextEncoder().encode(JSON.stringify(conf)),
       stdout: "pipe",
       stderr: "pipe",
@@ -140,7 +159,7 @@ export class Sandbox {
       const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
       return { exitCode: await child.exited, stdout, stderr };
     })();
-    return { kill: () => child.kill("SIGKILL"), done };
+    return { pid: child.pid, kill: (signal = "SIGKILL") => child.kill(signal), done };
   }
 
   node(...argv: string[]): string {

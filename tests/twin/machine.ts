@@ -99,7 +99,8 @@ export function createFakeMachine(root: string): FakeMachine {
     deadline: createDeadline(Number.POSITIVE_INFINITY),
     spawn: async (request) => {
       machine.spawned.push(request.argv.join(" "));
-      return { exitCode: 1, stdout: "", stderr: "", timedOut: false, ...machine.answer(request) };
+      const stderr = request.argv[0] === "nft" ? "Error: No such file or directory" : "";
+      return { exitCode: 1, stdout: "", stderr, timedOut: false, ...machine.answer(request) };
     },
     execute: async (plan: Plan) => {
       machine.executed.push(formatPlan(plan));

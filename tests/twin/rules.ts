@@ -124,7 +124,8 @@ export function createFakeRules(): FakeRules {
       const [, , , kind = "", name = ""] = argv;
       const table = bridge.get(name);
       const text = kind === "inet" ? inet.get(name) : table && listed(name, table);
-      return text === undefined ? { exitCode: 1, stdout: "" } : { exitCode: 0, stdout: text };
+      if (text !== undefined) return { exitCode: 0, stdout: text };
+      return { exitCode: 1, stdout: "", stderr: "Error: No such file or directory" };
     },
     all: () => [
       ...[...nat].flatMap(([family, chains]) =>

@@ -13,7 +13,7 @@ FIND_BUN = for b in node_modules/@oven/bun-linux-*/bin/bun node_modules/bun/bin/
 BUILD_FLAGS = --compile --minify --bytecode --format=esm --splitting --no-compile-autoload-dotenv --no-compile-autoload-bunfig
 SOURCES = $(shell find src wasm/assembly -name '*.ts' 2>/dev/null) wasm/asconfig.json package-lock.json
 LAB_PACKAGES = iproute2 iptables
-TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables busybox-static podman
+TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman
 
 .PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { createDeadline } from "../../src/host/deadline.ts";
 import { ExecuteError } from "../../src/host/errors.ts";
@@ -6,6 +6,7 @@ import type { Finished, Host, SpawnRequest } from "../../src/host/machine.ts";
 import { formatPlan, formatStep } from "../../src/plan/format.ts";
 import type { ObservedAddress, ObservedLink } from "../../src/plan/state.ts";
 import { HOST, type Plan, type Step } from "../../src/plan/step.ts";
+import { listMemory, listReal, readReal } from "./files.ts";
 
 /** A machine in memory; only files below `root` are real, because the reservation store links them itself. */
 export interface FakeMachine extends Host {
@@ -152,25 +153,4 @@ export function createFakeMachine(root: string): FakeMachine {
     },
   };
   return machine;
-}
-
-function readReal(path: string): string | null {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return null;
-  }
-}
-
-function listReal(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
-
-function listMemory(files: ReadonlyMap<string, string>, path: string): string[] {
-  const inside = [...files.keys()].filter((file) => file.startsWith(`${path}/`));
-  return [...new Set(inside.map((file) => file.slice(path.length + 1).split("/")[0] ?? ""))];
 }

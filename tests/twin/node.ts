@@ -1,10 +1,11 @@
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { createDeadline } from "../../src/host/deadline.ts";
 import { ExecuteError } from "../../src/host/errors.ts";
 import type { Host } from "../../src/host/machine.ts";
 import { formatStep } from "../../src/plan/format.ts";
 import type { Plan, Step } from "../../src/plan/step.ts";
+import { listMemory, listReal, readReal } from "./files.ts";
 import type { Fuse } from "./fuse.ts";
 import { FakeKernel, Refused } from "./kernel.ts";
 import { createFakeMachine } from "./machine.ts";
@@ -121,25 +122,4 @@ function quietly(work: () => void): void {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
   }
-}
-
-function readReal(path: string): string | null {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return null;
-  }
-}
-
-function listReal(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
-
-function listMemory(files: ReadonlyMap<string, string>, path: string): string[] {
-  const inside = [...files.keys()].filter((file) => file.startsWith(`${path}/`));
-  return [...new Set(inside.map((file) => file.slice(path.length + 1).split("/")[0] ?? ""))];
 }

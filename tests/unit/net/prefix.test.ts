@@ -61,6 +61,12 @@ describe("parsePrefix", () => {
   });
 });
 
+/** An IPv6 address as eight groups, nothing left out. */
+function inGroups(value: bigint): string {
+  const digits = value.toString(16).padStart(32, "0");
+  return digits.replace(/(.{4})(?=.)/g, "$1:");
+}
+
 describe("networks", () => {
   test("agree with ip-cidr on first and last address", () => {
     fc.assert(
@@ -80,8 +86,13 @@ describe("networks", () => {
         const border = atEnd ? lastAddress(one).value : networkOf(one).address.value;
         const value = BigInt.asUintN(addressBits(family), border + offset);
         const address: Address = { family, value };
-        expect(contains(one, address)).toBe(new IPCIDR(formatPrefix(one)).contains(formatAddress(address)));
+        // The oracle takes `::ffff:1.2.3.4` for an address of IPv4, so that it gets hexadecimal groups.
+        const oracle = new IPCIDR(formatPrefix(one)).contains(
+          family === 4 ? formatAddress(address) : inGroups(value),
+        );
+        expect(contains(one, address)).toBe(oracle);
       }),
+      { examples: [[[prefix("::/80"), 0n, true]]] },
     );
   });
 

@@ -80,6 +80,7 @@ function hostFaults(call: Call, record: AttachmentRecord | null, prev: Result, h
   const mtu = record?.mtu || veth.mtu;
   return [
     ...(bridge.up ? [] : [`bridge ${conf.bridge} is down, wanted up`]),
+    ...(conf.raw.promiscMode === true && !bridge.promisc ? [`bridge ${bridge.name} is not promiscuous`] : []),
     ...bridgeMacFaults(prev, bridge),
     ...(veth.up ? [] : [`host-side veth ${name} is down, wanted up`]),
     ...(veth.masterIndex === bridge.index ? [] : [`host-side veth ${name} is not a port of ${conf.bridge}`]),

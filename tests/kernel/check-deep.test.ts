@@ -6,7 +6,6 @@ import { errorOf, type ResultView } from "./views.ts";
 setDefaultTimeout(30_000);
 afterEach(destroySandboxes);
 afterAll(destroySandboxes);
-
 const SILENT = { exitCode: 0, stdout: "", stderr: "" };
 
 interface Attached {
@@ -82,6 +81,12 @@ const DAMAGES: readonly (readonly [what: string, told: RegExp, damage: Damage, c
       /hairpin of mcni\w+ is true, wanted false/,
       ({ box, veth }) => box.node("bridge", "link", "set", "dev", veth, "hairpin", "on"),
       { hairpinMode: false },
+    ],
+    [
+      "promiscuous mode off",
+      /bridge br0 is not promiscuous/,
+      ({ box }) => box.node("ip", "link", "set", BRIDGE, "promisc", "off"),
+      { promiscMode: true },
     ],
     [
       "port isolation off",

@@ -115,6 +115,9 @@ function refuse(code: number, message: string, details: string): never {
 
 /** What ADD refuses beyond {@link parseNetConf}; DEL must not look at it (ctrd#9064). Throws code 2 or 7. */
 export function checkForAdd({ raw, bridge, cniVersion }: NetConf): void {
+  if (/[/\\]/.test(raw.type ?? "")) {
+    refuse(CNI_CODE.invalidConfig, "type must not contain / or \\", `type=${raw.type}`);
+  }
   const fault = interfaceNameFault(bridge);
   if (fault !== null || !isBatchSafe(bridge)) {
     const message = `invalid bridge name: ${fault ?? "unusable characters"}`;

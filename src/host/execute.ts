@@ -16,7 +16,7 @@ const UNDO_TIME_MS = 10_000;
 
 /**
  * The iproute2 executor. Neighbouring steps of one tool and one namespace become one `ip -batch -` (one spawn each),
- * rules one `iptables-restore --noflush -w`. At the first failure the undo of every finished step, and of the failed
+ * or one visit to the namespace for sysctls, rules one `iptables-restore --noflush -w`. At the first failure the undo of every finished step, and of the failed
  * one (it may be half done), runs in reverse order; then ExecuteError names the step. OverdueError when the deadline
  * ended it, with the same undoing before.
  */
@@ -81,8 +81,8 @@ function toBatches(plan: Plan): Batch[] {
   return batches;
 }
 
-function isBatchTool(tool: Command["tool"]): tool is "ip" | "bridge" {
-  return tool === "ip" || tool === "bridge";
+function isBatchTool(tool: Command["tool"]): boolean {
+  return tool === "ip" || tool === "bridge" || tool === "sysctl";
 }
 
 interface Failure {
@@ -105,7 +105,7 @@ async function runBatch(batch: Batch, deadline: Deadline): Promise<Failure | nul
       case "bridge":
         return await runLines(first.tool, netns, batch, deadline);
       case "sysctl":
-        return writeSysctl(netns, first.key, first.value, first.optional);
+        return inNetns(netns, () => writeSysctls(batch.commands));
       case "nft":
         return await runRules(["nft", "-f", "-"], first.lines, netns, deadline);
       case "iptables-restore":
@@ -165,20 +165,20 @@ function told(stderr: string, timedOut: boolean): string {
   return timedOut ? `no answer in time, killed; ${text}` : text === "" ? "no message" : text;
 }
 
-function writeSysctl(netns: string, key: string, value: string, optional: boolean): Failure | null {
-  try {
-    inNetns(netns, () => writeFileSync(`/proc/sys/${key}`, value));
-    return null;
-  } catch (error) {
-    if (error instanceof HostError) throw error;
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    // No /proc/sys/net/ipv6: the kernel runs without IPv6 (plugins#102).
-    if (optional && code === "ENOENT") return null;
-    return {
-      index: 0,
-      tried: 1,
-      message: String(error),
-      hint: `write ${value} to /proc/sys/${key} by hand to see why`,
-    };
+/** In the namespace that the thread is in: one visit there for all of them. */
+function writeSysctls(commands: readonly Command[]): Failure | null {
+  for (const [index, command] of commands.entries()) {
+    if (command.tool !== "sysctl") continue;
+    const { key, value, optional } = command;
+    try {
+      writeFileSync(`/proc/sys/${key}`, value);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : "";
+      // No /proc/sys/net/ipv6: the kernel runs without IPv6 (plugins#102).
+      if (optional && code === "ENOENT") continue;
+      const hint = `write ${value} to /proc/sys/${key} by hand to see why`;
+      return { index, tried: index + 1, message: String(error), hint };
+    }
   }
+  return null;
 }

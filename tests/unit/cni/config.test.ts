@@ -109,6 +109,7 @@ describe("checkForAdd", () => {
       "invalid bridge name: interface name is too long",
       "bridge=sixteen-chars-xx",
     ],
+    [{ type: "../minicni" }, 7, "type must not contain / or \\", "type=../minicni"],
     [{ bridge: "a#b" }, 7, "invalid bridge name: unusable characters", "bridge=a#b"],
     [
       { hairpinMode: true, promiscMode: true },

@@ -24,6 +24,9 @@ export interface NetConf {
 
 /** SPEC §1: a network name starts alphanumeric and goes on with `[A-Za-z0-9_.-]`. */
 const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+/** It is a folder's name in the store, and a part of others. */
+const MAX_NAME = 200;
+/** Not the reference's cni0: both can run side by side. */
 export const DEFAULT_BRIDGE = "minicni0";
 const DEFAULT_STATE_DIR = "/run/minicni";
 const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
@@ -52,8 +55,12 @@ export function parseNetConf(json: unknown, lenient = false, needsList = false):
   const cniVersion = parseVersion(raw.cniVersion || OLDEST_VERSION);
   const network = raw.name ?? "";
   if (network === "") throw new CniError(CNI_CODE.invalidConfig, "missing network name");
-  if (!NETWORK_NAME.test(network) || network.length > 200) {
+  if (!NETWORK_NAME.test(network)) {
     throw new CniError(CNI_CODE.invalidConfig, "invalid characters found in network name", `name=${network}`);
+  }
+  if (network.length > MAX_NAME) {
+    const details = `name has ${network.length} characters, at most ${MAX_NAME} can be kept`;
+    throw new CniError(CNI_CODE.invalidConfig, "network name is too long", details);
   }
   return {
     cniVersion,
@@ -82,8 +89,7 @@ function readKeys(
 ): { raw: RawNetConf; ignored: string[] } {
   const ignored: string[] = [];
   const needed: readonly string[] = needsList ? [...NEEDED, ...GC_KEYS] : NEEDED;
-  // An array is an object to valibot, and every key may be absent.
-  let value = Array.isArray(json) ? null : json;
+  let value = json;
   for (;;) {
     const parsed = v.safeParse(NetConfSchema, value);
     if (parsed.success) return { raw: parsed.output, ignored };

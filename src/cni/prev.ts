@@ -3,10 +3,10 @@ import { parseAddress } from "../net/address.ts";
 import { parsePrefix } from "../net/prefix.ts";
 import { CNI_CODE, CniError } from "./errors.ts";
 import type { Result, ResultInterface, ResultIp, ResultRoute } from "./result.ts";
-import { absent, DnsSchema, RouteSchema, uint } from "./schema.ts";
+import { absent, DnsSchema, dictionary, RouteSchema, uint } from "./schema.ts";
 import { type CniVersion, findVersion, isAtLeast, SUPPORTED_VERSIONS } from "./version.ts";
 
-const InterfaceSchema = v.object({
+const InterfaceSchema = dictionary({
   name: v.string(),
   mac: absent(v.string()),
   sandbox: absent(v.string()),
@@ -15,23 +15,23 @@ const InterfaceSchema = v.object({
   pciID: absent(v.string()),
 });
 // Go's decoder knows index −1 as well as a missing one: both stand for "no interface".
-const IpSchema = v.object({
+const IpSchema = dictionary({
   address: v.string(),
   gateway: absent(v.string()),
   interface: absent(v.pipe(v.number(), v.integer(), v.minValue(-1))),
 });
-const ResultSchema = v.object({
+const ResultSchema = dictionary({
   interfaces: absent(v.array(InterfaceSchema)),
   ips: absent(v.array(IpSchema)),
   routes: absent(v.array(RouteSchema)),
   dns: absent(DnsSchema),
 });
-const OldIpSchema = v.object({
+const OldIpSchema = dictionary({
   ip: v.string(),
   gateway: absent(v.string()),
   routes: absent(v.array(RouteSchema)),
 });
-const OldResultSchema = v.object({
+const OldResultSchema = dictionary({
   ip4: absent(OldIpSchema),
   ip6: absent(OldIpSchema),
   dns: absent(DnsSchema),
@@ -77,7 +77,7 @@ function parseOld(value: unknown, what: string): Result {
 }
 
 function read<T extends v.GenericSchema>(schema: T, value: unknown, what: string): v.InferOutput<T> {
-  const parsed = v.safeParse(schema, Array.isArray(value) ? null : value);
+  const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   const where = v.getDotPath(issue) ?? "(the whole)";
@@ -92,7 +92,7 @@ function readInterface(link: v.InferOutput<typeof InterfaceSchema>): ResultInter
   const { name, mac, sandbox, mtu, socketPath, pciID } = link;
   return {
     name,
-    mac: mac ?? "",
+    mac: (mac ?? "").toLowerCase(),
     sandbox: sandbox ?? "",
     ...(mtu ? { mtu } : {}),
     ...(socketPath ? { socketPath } : {}),

@@ -1,7 +1,9 @@
 import { interfaceNameFault } from "../net/ifname.ts";
 import { CNI_CODE, CniError } from "./errors.ts";
 
+/** The verbs of SPEC 1.1.0. */
 export const COMMANDS = ["ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION"] as const;
+/** One of them. */
 export type Command = (typeof COMMANDS)[number];
 
 /** What a runtime says in the environment; which attachment, and where. */
@@ -93,8 +95,14 @@ function checkContainerId(containerId: string): void {
 
 function checkInterfaceName(ifname: string): void {
   const fault = interfaceNameFault(ifname);
-  if (fault === null && /^[A-Za-z0-9_.+@,=-]+$/.test(ifname) && !ifname.startsWith("-")) return;
-  const message = fault ?? "interface name has characters that this plugin can't use";
+  const isUsable = /^[A-Za-z0-9_.+@,=-]+$/.test(ifname) && !ifname.startsWith("-");
+  // Their names in /proc/sys/net/*/conf stand for every link.
+  if (fault === null && isUsable && ifname !== "all" && ifname !== "default") return;
+  const message =
+    fault ??
+    (isUsable
+      ? "interface name is reserved by the kernel"
+      : "interface name has characters that this plugin can't use");
   const limit =
     fault === "interface name is too long" ? ": interface name should be less than 16 characters" : "";
   throw new CniError(CNI_CODE.invalidEnvironment, message, `CNI_IFNAME=${ifname}${limit}`);

@@ -3,16 +3,29 @@ import * as v from "valibot";
 /** `null` stands for "absent" (runtimes send `"portMappings": null`, and Go treats both alike). */
 export const absent = <T extends v.GenericSchema>(schema: T) => v.optional(v.nullable(schema));
 
+/** An object with these keys, others left out; an array is none, which valibot alone does not see. */
+export const dictionary = <T extends v.ObjectEntries>(entries: T) =>
+  v.pipe(
+    v.custom<object>(
+      (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+      "an object",
+    ),
+    v.object(entries),
+  );
+
+/** A number of a configuration or a result: whole, not negative. */
 export const uint = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-export const DnsSchema = v.object({
+/** DNS settings, in a configuration or a result. */
+export const DnsSchema = dictionary({
   nameservers: absent(v.array(v.string())),
   domain: absent(v.string()),
   search: absent(v.array(v.string())),
   options: absent(v.array(v.string())),
 });
 
-export const RouteSchema = v.object({
+/** A route, in a configuration or a result. */
+export const RouteSchema = dictionary({
   dst: v.string(),
   gw: absent(v.string()),
   mtu: absent(uint),
@@ -22,14 +35,14 @@ export const RouteSchema = v.object({
   scope: absent(uint),
 });
 
-const RangeSchema = v.object({
+const RangeSchema = dictionary({
   subnet: v.string(),
   rangeStart: absent(v.string()),
   rangeEnd: absent(v.string()),
   gateway: absent(v.string()),
 });
 
-const IpamSchema = v.object({
+const IpamSchema = dictionary({
   type: absent(v.string()),
   ranges: absent(v.array(v.array(RangeSchema))),
   subnet: absent(v.string()),
@@ -42,28 +55,29 @@ const IpamSchema = v.object({
   delegate: absent(v.boolean()),
 });
 
-const RuntimeConfigSchema = v.object({
+const RuntimeConfigSchema = dictionary({
   mac: absent(v.string()),
   ips: absent(v.array(v.string())),
   ipRanges: absent(v.array(v.array(RangeSchema))),
 });
 
-const ArgsSchema = v.object({
-  cni: absent(v.object({ mac: absent(v.string()), ips: absent(v.array(v.string())) })),
+const ArgsSchema = dictionary({
+  cni: absent(dictionary({ mac: absent(v.string()), ips: absent(v.array(v.string())) })),
 });
 
-const TrunkSchema = v.object({
+const TrunkSchema = dictionary({
   minID: absent(v.number()),
   maxID: absent(v.number()),
   id: absent(v.number()),
 });
 
-const AttachmentsSchema = v.array(v.object({ containerID: v.string(), ifname: v.string() }));
+const AttachmentsSchema = v.array(dictionary({ containerID: v.string(), ifname: v.string() }));
 
 /** The key of SPEC §2 "GC", and the one that the text of its tag 1.1.0 had by mistake (cni#1101). */
 export const GC_KEYS = ["cni.dev/valid-attachments", "cni.dev/attachments"] as const;
 
-export const NetConfSchema = v.object({
+/** The keys that any verb looks at. */
+export const NetConfSchema = dictionary({
   cniVersion: absent(v.string()),
   name: absent(v.string()),
   type: absent(v.string()),
@@ -96,7 +110,7 @@ export const NetConfSchema = v.object({
 
 /** The configuration as it arrives, keys in their canonical spelling, types checked, values not yet understood. */
 export type RawNetConf = v.InferOutput<typeof NetConfSchema>;
-export type RawRange = v.InferOutput<typeof RangeSchema>;
+/** A route as it is written. */
 export type RawRoute = v.InferOutput<typeof RouteSchema>;
 /** One entry of `vlanTrunk`: one VLAN, or the first and the last of a span. */
 export type RawTrunk = v.InferOutput<typeof TrunkSchema>;

@@ -2,10 +2,12 @@ import { CNI_CODE, CniError } from "./errors.ts";
 
 /** Versions of the specification that requests may carry, oldest first. */
 export const SUPPORTED_VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
+/** One of them. */
 export type CniVersion = (typeof SUPPORTED_VERSIONS)[number];
 
 /** What a configuration without cniVersion speaks (libcni: pkg/types/create). */
 export const OLDEST_VERSION: CniVersion = "0.1.0";
+/** What we say before a configuration was read. */
 export const LATEST_VERSION: CniVersion = "1.1.0";
 
 /** The version of exactly this text; null for any other. */

@@ -15,7 +15,7 @@ import { type Attachment, describeAttachment } from "../topology/attachment.ts";
 import { type AddressSource, addressSource, type Taken } from "./addresses.ts";
 import { attach } from "./attach.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
-import { chooseDns, chooseMtu, isGateway, readOptions, withGateways } from "./desired.ts";
+import { chooseDns, isGateway, readOptions, withGateways } from "./desired.ts";
 import { detach } from "./detach.ts";
 import { masqueradeBackend } from "./masquerade.ts";
 import { flushTaken } from "./released.ts";
@@ -33,7 +33,7 @@ export async function add(call: Call, host: Host): Promise<string> {
   checkArgs(environment);
   checkForAdd(conf);
   const before = parseResult(conf.raw.prevResult, conf.cniVersion, "prevResult");
-  const options = readOptions(conf, environment, chooseMtu(conf, host));
+  const options = readOptions(conf, environment, host);
   const source = addressSource(call, host);
   const take = hasNoAddresses(conf.raw) ? takeNothing : source.prepare();
   return host.withAttachmentLock(attachmentLock(conf), formatKey(key), async () => {

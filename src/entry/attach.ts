@@ -82,7 +82,9 @@ async function awaitDad({ key, netns }: Attachment, host: Host): Promise<void> {
   const argv = ["ip", "-6", "-o", "addr", "show", "dev", key.ifname, "tentative"];
   const deadline = performance.now() + DAD_TIMEOUT_MS;
   for (;;) {
-    const { stdout } = await host.spawn({ argv, netns });
+    const { exitCode, stdout, stderr } = await host.spawn({ argv, netns });
+    if (exitCode !== 0)
+      throw new CniError(CNI_CODE.internal, `\`${argv.join(" ")}\` failed: ${stderr.trim()}`);
     const duplicate = /inet6 (\S+).*dadfailed/.exec(stdout)?.[1];
     if (duplicate !== undefined) {
       const details = "duplicate address detection (enabledad) found it in use on this link";

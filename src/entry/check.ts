@@ -6,7 +6,7 @@ import type { Result, ResultRoute } from "../cni/result.ts";
 import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, readRecord } from "../host/records.ts";
 import { observeSandbox, type SandboxState } from "../host/sandbox.ts";
-import { type Address, formatAddress, parseAddress } from "../net/address.ts";
+import { type Address, formatAddress, isSameAddress, parseAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
 import { formatPrefix, networkOf } from "../net/prefix.ts";
 import type { ObservedLink } from "../plan/state.ts";
@@ -34,12 +34,18 @@ export async function check(call: Call, host: Host): Promise<void> {
       ...sandboxFaults(call, record, prev, state, host),
       ...(await ruleFaults(call, record, host)),
     ];
+    try {
+      if (!hasNoAddresses(conf.raw)) {
+        await addressSource(call, host, record).check(reservedOf(call, record, prev));
+      }
+    } catch (error) {
+      if (faults.length === 0) throw error;
+      faults.push(error instanceof Error ? error.message : String(error));
+    }
     if (faults.length > 0) {
       const message = `attachment ${key.containerId} ${key.ifname} is not as it was made: ${faults[0]}`;
       throw new CniError(CNI_CODE.internal, message, faults.join("; "));
     }
-    if (hasNoAddresses(conf.raw)) return;
-    await addressSource(call, host, record).check(reservedOf(call, record, prev));
   };
   await host.withAttachmentLock(attachmentLock(conf), formatKey(key), work, { isOptional: true });
 }
@@ -143,16 +149,18 @@ function sandboxFaults(
     ...prev.routes
       // Routes of other plugins of the list may lead by other links.
       .filter(({ dst }) => record === null || record.routes.includes(formatPrefix(networkOf(dst))))
-      .flatMap((route) => routeFaults(route, state, netns)),
+      .flatMap((route) => routeFaults(route, state, netns, prev)),
   ];
 }
 
-function routeFaults({ dst, gw }: ResultRoute, state: SandboxState, netns: string): string[] {
+function routeFaults({ dst, gw }: ResultRoute, state: SandboxState, netns: string, prev: Result): string[] {
   const text = formatPrefix(networkOf(dst));
   const there = state.routes.filter((route) => route.dst === text);
   if (there.length === 0) return [`route ${text} is missing in ${netns}`];
   const via = gw === null ? null : formatAddress(gw);
-  if (via === null || there.some((route) => route.via === via)) return [];
+  // A gateway that is the pod itself stands for an on-link route.
+  const isOwn = gw !== null && prev.ips.some(({ address }) => isSameAddress(address.address, gw));
+  if (via === null || isOwn || there.some((route) => route.via === via)) return [];
   const found = there.map((route) => route.via ?? "on-link").join(", ");
   return [`route ${text} in ${netns} leads by ${found}, wanted ${via}`];
 }

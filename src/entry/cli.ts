@@ -38,7 +38,7 @@ export async function runCli(args: string[], host: Host, print: (text: string) =
       return 0;
     case undefined:
       // SPEC leaves it open; the Go library tells about itself on stderr and succeeds.
-      host.log(USAGE.trimEnd());
+      host.log(USAGE.trimEnd().replace("minicni: ", ""));
       return 0;
     default:
       host.log(`unknown command "${command}"; see: minicni --help`);

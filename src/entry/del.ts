@@ -5,7 +5,8 @@ import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { detach } from "./detach.ts";
 
 /**
- * DEL. Needs neither netns nor prevResult, and nothing of the ADD's configuration but the network's name. What is
+ * DEL. Needs neither netns nor prevResult, and of the ADD's configuration only which network it was and where its
+ * state is; `ipMasq`, `macspoofchk` and `ipam.type` help when the record was lost. What is
  * already gone counts as done, so that any number of calls end well.
  */
 export async function del(call: Call, host: Host): Promise<void> {

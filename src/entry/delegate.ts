@@ -1,5 +1,5 @@
-import { parseJson } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
+import { canonicalKeys } from "../cni/keys.ts";
 import { parseResult } from "../cni/prev.ts";
 import type { Command } from "../cni/request.ts";
 import { HostError } from "../host/errors.ts";
@@ -64,10 +64,10 @@ async function attempt(work: () => Promise<unknown>, type: string, host: Host): 
 /** Time for the DEL after a failed ADD, in milliseconds. */
 const UNDO_TIME_MS = 10_000;
 
-function readTaken(type: string, stdout: string, { conf }: Call): Taken {
-  const result = parseResult(parseJson(stdout), conf.cniVersion, `the result of ${type}`);
+function readTaken(type: string, done: Finished, { conf }: Call): Taken {
+  const result = parseResult(readOutput(type, done), conf.cniVersion, `the result of ${type}`);
   if (result === null || result.ips.length === 0) {
-    const details = `${type} answered ${stdout.trim() || "nothing"}`;
+    const details = `${type} answered ${done.stdout.trim() || "nothing"}`;
     throw new CniError(CNI_CODE.invalidConfig, "IPAM plugin returned missing IP config", details);
   }
   const addresses = result.ips.map(({ address, gateway }) => ({ prefix: address, gateway }));
@@ -77,6 +77,19 @@ function readTaken(type: string, stdout: string, { conf }: Call): Taken {
 
 function isInstalled(type: string, { environment }: Call, host: Host): boolean {
   return environment.path.some((folder) => host.isFile(`${folder}/${type}`));
+}
+
+/** The JSON of an answer. Throws code 6 for anything else, and the error that a plugin told with exit status 0. */
+function readOutput(type: string, done: Finished): unknown {
+  try {
+    const value = canonicalKeys(JSON.parse(done.stdout));
+    if (typeof value !== "object" || value === null || !("code" in value) || "ips" in value) return value;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const details = `it printed: ${done.stdout.trim().slice(0, 500) || "nothing"}`;
+    throw new CniError(CNI_CODE.decode, `could not parse the result of ${type}: ${reason}`, details);
+  }
+  throw readError(type, "ADD", done);
 }
 
 /** The first folder of CNI_PATH that has a regular file of this name, as libcni looks (pkg/invoke/find.go). */
@@ -96,7 +109,7 @@ async function runPlugin(
   of: AttachmentKey | undefined,
   call: Call,
   host: Host,
-): Promise<string> {
+): Promise<Finished> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(call.variables)) if (value !== undefined) env[name] = value;
   env.CNI_COMMAND = command;
@@ -107,7 +120,7 @@ async function runPlugin(
   const argv = [findPlugin(type, call, host)];
   const done = await host.spawn({ argv, stdin: call.stdin, env, timeoutMs: host.deadline.left() });
   if (done.stderr.trim() !== "") host.log(`${type}: ${done.stderr.trim()}`);
-  if (done.exitCode === 0) return done.stdout;
+  if (done.exitCode === 0) return done;
   throw readError(type, command, done);
 }
 

@@ -21,7 +21,7 @@ import { contains, formatPrefix, networkOf, type Prefix, parsePrefix } from "../
 import type { AttachmentOptions } from "../topology/attachment.ts";
 import { parseVlanTrunk, VlanError } from "../topology/vlan.ts";
 import { gatewayDevice } from "../topology/vlan-gateway.ts";
-import { readNode } from "./node.ts";
+import { IPV6_FORWARDING, readNode } from "./node.ts";
 
 /** What a configuration says about addresses, read from its `ipam` section or from what the agent published. */
 export interface IpamChoice {
@@ -108,7 +108,7 @@ const PROBES = ["1.1.1.1", "2606:4700:4700::1111"];
 const ETHERNET_MTU = 1500;
 
 /** The MTU given, or that of the link the default route leaves by, in bytes. */
-export function chooseMtu(conf: NetConf, host: Host): number {
+function chooseMtu(conf: NetConf, host: Host): number {
   if (conf.raw.mtu) return conf.raw.mtu;
   for (const probe of PROBES) {
     const address = parseAddress(probe);
@@ -127,7 +127,7 @@ export function isGateway(conf: NetConf): boolean {
 export function readOptions(
   conf: NetConf,
   environment: Environment,
-  mtu: number,
+  host: Host,
 ): Omit<AttachmentOptions, "routes"> {
   const { raw } = conf;
   return {
@@ -138,7 +138,8 @@ export function readOptions(
     defaultRoute: raw.isDefaultGateway ?? !raw.ipam,
     enableDad: raw.enabledad ?? false,
     podDown: raw.disableContainerInterface ?? false,
-    mtu,
+    withoutIpv6: !host.isFile(IPV6_FORWARDING),
+    mtu: chooseMtu(conf, host),
     mac: requestedMac(conf, environment.args),
     vlan: raw.vlan || null,
     trunk: readTrunk(conf),

@@ -22,18 +22,12 @@ export async function detach(
   host: Host,
 ): Promise<void> {
   const { key, conf } = call;
-  const look = async () => {
-    const held = source.held(key, knownAddresses(record));
-    await attempt("flush connections", host, () => flushReleased(conf, held, host));
-    return held;
-  };
   const hostVeth = hostVethName(key.network, key.containerId, key.ifname);
   const hadLink = host.link(hostVeth)?.kind === "veth";
-  // The kernel takes its time to unregister a link, with little to do: the walk over its connections fits in.
-  const [removed, looked] = await Promise.allSettled([hadLink ? removeLink(hostVeth, host) : null, look()]);
-  if (removed.status === "rejected") throw removed.reason;
-  if (looked.status === "rejected") throw looked.reason;
-  const held = looked.value;
+  if (hadLink) await removeLink(hostVeth, host);
+  const held = source.held(key, knownAddresses(record));
+  // Behind the link: a pod that still sends would make new ones.
+  await attempt("flush connections", host, () => flushReleased(conf, held, host));
   if (record?.spoofCheck === true || conf.raw.macspoofchk === true) {
     await attempt("remove the MAC check", host, () => removeUnusedSpoofChecks(conf, host, key));
   }

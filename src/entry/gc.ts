@@ -1,8 +1,8 @@
-import { validAttachments } from "../cni/config.ts";
+import { type NetConf, validAttachments } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import type { ValidAttachments } from "../cni/schema.ts";
 import type { Host } from "../host/machine.ts";
-import { type AttachmentRecord, readRecord, recordedAttachments } from "../host/records.ts";
+import { type AttachmentRecord, hasRecordFile, readRecord, recordedAttachments } from "../host/records.ts";
 import type { AttachmentKey, Owner } from "../ipam/reservation.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
@@ -50,7 +50,7 @@ export async function gc(call: Call, host: Host): Promise<void> {
         recorded.get(formatKey({ ...owner, network }))?.includes(formatAddress(address)) === false;
       await flushReleased(conf, await source.collect(valid, isForgotten), host);
     });
-    await attempt("masquerade rules", () => removeUnusedMasquerade(conf, host, true));
+    await attempt("masquerade rules", () => removeUnusedMasquerade(conf, host, conf.raw.ipMasq === true));
     await attempt("MAC checks", () => removeUnusedSpoofChecks(conf, host));
   });
   if (failures.length === 0) return;
@@ -65,7 +65,7 @@ export async function gc(call: Call, host: Host): Promise<void> {
 function deadAttachments({ conf }: Call, valid: ValidAttachments | null, host: Host): AttachmentKey[] {
   if (valid === null) {
     return recordedAttachments(host, conf.stateDir, conf.network).filter((key) =>
-      isProvablyDead(key, readRecord(host, conf.stateDir, key), host),
+      isProvablyDead(conf, key, readRecord(host, conf.stateDir, key), host),
     );
   }
   const isValid = ({ containerId, ifname }: AttachmentKey) =>
@@ -91,8 +91,15 @@ function recordedAddresses({ conf }: Call, host: Host): Map<string, readonly str
  * pair that is gone went with the sandbox. For another plugin's attachment we have its addresses only: it is dead when
  * the namespace was a file (of `ip netns` or the runtime) that is not there any more.
  */
-function isProvablyDead(key: AttachmentKey, record: AttachmentRecord | null, host: Host): boolean {
-  if (record === null || record.phase !== "complete" || record.bootId !== host.bootId()) return true;
+function isProvablyDead(
+  conf: NetConf,
+  key: AttachmentKey,
+  record: AttachmentRecord | null,
+  host: Host,
+): boolean {
+  // A record that can't be read may be one of another version of ours, and its pod alive.
+  if (record === null) return !hasRecordFile(host, conf.stateDir, key);
+  if (record.phase !== "complete" || record.bootId !== host.bootId()) return true;
   if (record.kind === "bridge") {
     return host.link(hostVethName(key.network, key.containerId, key.ifname)) === null;
   }

@@ -8,6 +8,7 @@ import { beginRecord, clearTheWay, takeBack } from "./add.ts";
 import { addressSource, type Taken } from "./addresses.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { readPrevResult } from "./check.ts";
+import { flushTaken } from "./released.ts";
 
 /** ADD for another plugin: addresses only, as the abbreviated result of SPEC §5. Returns its JSON. */
 export async function ipamAdd(call: Call, host: Host): Promise<string> {
@@ -24,6 +25,11 @@ export async function ipamAdd(call: Call, host: Host): Promise<string> {
     try {
       taken = await take();
       const addresses = taken.addresses.map(({ prefix }) => formatAddress(prefix.address));
+      await flushTaken(
+        conf,
+        taken.addresses.map(({ prefix }) => prefix.address),
+        host,
+      );
       const ips = taken.addresses.map(({ prefix, gateway }) => ({
         address: prefix,
         gateway,
@@ -45,7 +51,7 @@ export async function ipamCheck(call: Call, host: Host): Promise<void> {
   const { conf, key } = call;
   const record = readRecord(host, conf.stateDir, key);
   const source = addressSource(call, host, record);
-  if (record !== null) {
+  if (record?.phase === "complete") {
     return source.check(record.addresses.flatMap((text) => parseAddress(text) ?? []));
   }
   readPrevResult(call);

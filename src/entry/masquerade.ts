@@ -20,7 +20,7 @@ import {
   planNftUnmasquerade,
 } from "../topology/masquerade-nft.ts";
 import { isUsed } from "./network.ts";
-import { findNode } from "./node.ts";
+import { findNode, IPV6_FORWARDING } from "./node.ts";
 
 const LOCK_TIMEOUT_MS = 60_000;
 
@@ -91,7 +91,7 @@ async function savedNat(family: Family, host: Host): Promise<string> {
 async function planWish(wish: MasqueradeWish, backend: MasqueradeBackend, host: Host): Promise<Plan> {
   if (backend === "nftables") {
     const listed = await listNft(wish.network, host);
-    return listed !== null && hasNftMasquerade(wish, listed) ? [] : planNftMasquerade(wish);
+    return hasNftMasquerade(wish, listed ?? "") ? [] : planNftMasquerade(wish);
   }
   const plans = FAMILIES.map(async (family): Promise<Plan> => {
     if (masqueradeSides(wish, family).sources.length === 0 || (await hasRules(wish, family, host))) return [];
@@ -153,8 +153,9 @@ export async function masqueradeFaults(
   const wish = wishOf(conf, keptSubnets(conf, host), host);
   if (backend === "nftables") {
     const listed = await listNft(conf.network, host);
-    const isThere = listed !== null && hasNftMasquerade(wish, listed);
-    return isThere ? [] : [`nft table inet ${masqueradeTable(conf.network)} is not as it was made`];
+    return hasNftMasquerade(wish, listed ?? "")
+      ? []
+      : [`nft table inet ${masqueradeTable(conf.network)} is not as it was made`];
   }
   const faults = FAMILIES.map(async (family) => {
     if (masqueradeSides(wish, family).sources.length === 0 || (await hasRules(wish, family, host))) return [];
@@ -164,19 +165,38 @@ export async function masqueradeFaults(
   return (await Promise.all(faults)).flat();
 }
 
+function isFamilyThere(family: Family, host: Host): boolean {
+  return family === 4 || host.isFile(IPV6_FORWARDING);
+}
+
 /** Removes the network's rules when its last attachment is gone; `isThorough`: also those that no file tells of. */
 export async function removeUnusedMasquerade(conf: NetConf, host: Host, isThorough = false): Promise<void> {
   const isKnown = () => host.readFile(subnetsFile(conf)) !== null;
   if (!(isThorough || isKnown()) || isUsed(conf, host)) return;
   await host.withLock(rulesLock(conf), LOCK_TIMEOUT_MS, async () => {
     if (!(isThorough || isKnown()) || isUsed(conf, host)) return;
+    // What can't be asked in one place must not keep the rules of another.
+    const failures: unknown[] = [];
+    const attempt = async (work: () => Promise<void>) => {
+      try {
+        await work();
+      } catch (error) {
+        failures.push(error);
+      }
+    };
     for (const family of FAMILIES) {
-      if (host.findProgram(`${toolOf(family)}-save`) === null) continue;
-      await host.execute(planUnmasquerade(conf.network, family, await savedNat(family, host)));
+      if (host.findProgram(`${toolOf(family)}-save`) === null || !isFamilyThere(family, host)) continue;
+      await attempt(async () =>
+        host.execute(planUnmasquerade(conf.network, family, await savedNat(family, host))),
+      );
     }
-    if (host.findProgram("nft") !== null && (await listNft(conf.network, host)) !== null) {
-      await host.execute(planNftUnmasquerade(conf.network));
+    if (host.findProgram("nft") !== null) {
+      await attempt(async () => {
+        if ((await listNft(conf.network, host)) !== null)
+          await host.execute(planNftUnmasquerade(conf.network));
+      });
     }
+    if (failures.length > 0) throw failures[0];
     host.removeFile(subnetsFile(conf));
   });
 }

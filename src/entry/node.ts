@@ -2,6 +2,9 @@ import { CNI_CODE, CniError } from "../cni/errors.ts";
 import type { Host } from "../host/machine.ts";
 import { type Prefix, parsePrefix } from "../net/prefix.ts";
 
+/** Not there in a kernel that runs without IPv6. */
+export const IPV6_FORWARDING = "/proc/sys/net/ipv6/conf/all/forwarding";
+
 /** What the agent published about this node in `<stateDir>/node.json`. */
 export interface PublishedNode {
   readonly path: string;

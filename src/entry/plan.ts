@@ -15,7 +15,7 @@ import { planSpoofCheck } from "../topology/spoofcheck.ts";
 import { createWasmPool } from "../wasm/pool.ts";
 import { bridgeWish, planWish } from "./bridge.ts";
 import type { Call, Variables } from "./call.ts";
-import { chooseMtu, readIpam, readOptions, readRoutes } from "./desired.ts";
+import { readIpam, readOptions, readRoutes } from "./desired.ts";
 import { toCniError } from "./errors.ts";
 import { masqueradeBackend, planMissingMasquerade } from "./masquerade.ts";
 
@@ -93,7 +93,7 @@ async function describe({ key, environment, conf }: Call, host: Host): Promise<P
     );
   }
   const { sets, requested } = readIpam(conf, environment, host);
-  const options = readOptions(conf, environment, chooseMtu(conf, host));
+  const options = readOptions(conf, environment, host);
   const ledger = createReservationStore(host, conf.dataDir, conf.network).peek(sets);
   const addresses = allocate(sets, requested, ledger, createWasmPool);
   const routes = readRoutes(conf);

@@ -1,14 +1,15 @@
-import { hasNoAddresses, type NetConf } from "../cni/config.ts";
+import { checkForAdd, hasNoAddresses, type NetConf } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import type { Host } from "../host/machine.ts";
 import { readRecord, recordedAttachments } from "../host/records.ts";
 import type { AttachmentKey } from "../ipam/reservation.ts";
 import type { ObservedLink } from "../plan/state.ts";
+import { checkKind } from "../topology/bridge.ts";
 import { gatewayDevice } from "../topology/vlan-gateway.ts";
 import { addressSource } from "./addresses.ts";
 import { MAX_PORTS } from "./attach.ts";
 import type { Call } from "./call.ts";
-import { isGateway } from "./desired.ts";
+import { isGateway, readOptions } from "./desired.ts";
 import { masqueradeBackend } from "./masquerade.ts";
 import { findNode } from "./node.ts";
 
@@ -21,13 +22,31 @@ const FORWARDING = [
 const SPARE_PORTS = 16;
 
 /**
- * STATUS: passes in silence when an ADD could be served now. Throws code 51 when the pods that are there can't be
- * reached as they should, else code 50 with what is missing. ADD never looks at it (SPEC §2 "STATUS").
+ * STATUS: passes when an ADD could be served now, else throws code 50 with what is missing; 51 when besides the pods
+ * that are there can't be reached as they should. What is wrong in the configuration keeps the code it would have in
+ * ADD, which never looks at STATUS (SPEC §2 "STATUS").
  */
 export async function status(call: Call, host: Host, isIpam = false): Promise<void> {
   const { conf } = call;
-  if (!isIpam) checkReachable(conf, host);
+  try {
+    await checkServing(call, host, isIpam);
+  } catch (error) {
+    throw isIpam ? error : limitedInstead(error, conf, host);
+  }
+  const fault = isIpam ? null : podFault(conf, host);
+  // The next ADD makes it good, and must not be kept from coming.
+  if (fault !== null) host.log(`${fault.message}: ${fault.hint}`);
+}
+
+/** Throws when an ADD could not be served now. */
+async function checkServing(call: Call, host: Host, isIpam: boolean): Promise<void> {
+  const { conf, environment } = call;
   checkReady(conf, host);
+  if (!isIpam) {
+    checkForAdd(conf);
+    readOptions(conf, environment, host);
+    checkKind(conf.bridge, "bridge", host.link(conf.bridge));
+  }
   const source = addressSource(call, host);
   for (const folder of [conf.stateDir, ...(source.name === null ? [conf.dataDir] : [])]) {
     checkWritable(folder, host);
@@ -36,27 +55,38 @@ export async function status(call: Call, host: Host, isIpam = false): Promise<vo
     checkPrograms(conf, host);
     checkPorts(conf, host);
   }
-  if (!hasNoAddresses(conf.raw)) await source.status();
+  if (hasNoAddresses(conf.raw)) return;
+  if (source.name === null) source.prepare();
+  await source.status();
+}
+
+/** A failure that comes together with pods that are cut off says so (SPEC §5, code 51). */
+function limitedInstead(error: unknown, conf: NetConf, host: Host): unknown {
+  const fault = podFault(conf, host);
+  if (fault === null || !(error instanceof CniError) || error.code !== CNI_CODE.notAvailable) return error;
+  return new CniError(
+    CNI_CODE.limited,
+    `${error.message}; ${fault.message}`,
+    `${error.details}; ${fault.hint}`,
+  );
 }
 
 function refuse(message: string, details: string): never {
   throw new CniError(CNI_CODE.notAvailable, message, details);
 }
 
-/** What makes the pods that are there suffer: only looked at when there are any. */
-function checkReachable(conf: NetConf, host: Host): void {
-  const bridge = host.link(conf.bridge);
-  const fault = reachFault(conf, bridge, host);
-  if (fault === null) return;
+/** What makes the pods that are there suffer; null when nothing does, or there are none. */
+function podFault(conf: NetConf, host: Host): { readonly message: string; readonly hint: string } | null {
+  const fault = reachFault(conf, host.link(conf.bridge), host);
+  if (fault === null) return null;
   // What a killed ADD left is no pod that could be cut off.
-  const isPod = (key: AttachmentKey) => readRecord(host, conf.stateDir, key)?.phase === "complete";
+  const isPod = (key: AttachmentKey) => {
+    const record = readRecord(host, conf.stateDir, key);
+    return record?.phase === "complete" && record.bootId === host.bootId();
+  };
   const pods = recordedAttachments(host, conf.stateDir, conf.network).filter(isPod).length;
-  if (pods === 0) return;
-  throw new CniError(
-    CNI_CODE.limited,
-    fault.message,
-    `${fault.hint} (${pods} attachments of ${conf.network})`,
-  );
+  if (pods === 0) return null;
+  return { message: fault.message, hint: `${fault.hint} (${pods} attachments of ${conf.network})` };
 }
 
 /** Why pods on this bridge can't be reached as they should, with what to do; null when they can. */
@@ -102,7 +132,8 @@ function checkPrograms(conf: NetConf, host: Host): void {
   const backend = masqueradeBackend(conf, host);
   const needed = [
     "ip",
-    ...(backend === "iptables" ? ["iptables", "ip6tables", "iptables-restore"] : []),
+    ...(conf.raw.vlan || conf.raw.vlanTrunk?.length ? ["bridge"] : []),
+    ...(backend === "iptables" ? ["iptables", "ip6tables", "iptables-restore", "iptables-save"] : []),
     ...(backend === "nftables" || conf.raw.macspoofchk === true ? ["nft"] : []),
   ];
   const missing = needed.filter((program) => host.findProgram(program) === null);

@@ -12,7 +12,7 @@ export interface Deadline {
   onInterrupt(listener: () => void): () => void;
   /** From now on the call may take this long since it began. */
   restart(milliseconds: number): void;
-  /** At least this much time from now on, interrupted or not, and no more interruption: what was begun is taken back. */
+  /** This much time from now on, interrupted or not, and no more interruption: what was begun is taken back. */
   renew(milliseconds: number): void;
 }
 
@@ -49,7 +49,7 @@ export function createDeadline(milliseconds: number): Deadline {
     renew: (more) => {
       isClosing = true;
       reason = null;
-      end = Math.max(end, performance.now() + more);
+      end = performance.now() + more;
     },
   };
 }

@@ -22,7 +22,7 @@ export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_I
     flushConnections,
     trackedConnections,
     isFile: (path) => unlessMissing(() => statSync(path).isFile()) ?? false,
-    findProgram: (name) => Bun.which(name, { PATH: process.env.PATH ?? FALLBACK_PATH }),
+    findProgram: (name) => Bun.which(name, { PATH: process.env.PATH || FALLBACK_PATH }),
     probeFolder,
     // Regular files only: a FIFO where a file should be would hold us for ever.
     readFile: (path) => unlessMissing(() => (statSync(path).isFile() ? readFileSync(path, "utf8") : null)),
@@ -48,7 +48,11 @@ export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_I
     bootId: () => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
     sleep: (milliseconds) => Bun.sleep(milliseconds),
     log: (line) => {
-      writeSync(2, `minicni: ${line}\n`);
+      try {
+        writeSync(2, `minicni: ${line}\n`);
+      } catch {
+        // Nobody reads it (EPIPE): no reason to fail in what is being told.
+      }
     },
   };
 }

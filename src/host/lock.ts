@@ -27,16 +27,34 @@ type TryLock = (file: number) => boolean;
 /** flock(2) on a whole file: the lock that host-local takes as well. */
 const wholeFile: TryLock = (file) => libc().flock(file, LOCK_EX_NB) === 0;
 
+const F_RDLCK = 0;
+const F_UNLCK = 2;
 /**
- * One byte of the file per attachment, at the place its key hashes to (60 bits), so that no file is left behind for
- * each; null takes them all. Open file description locks: those of fcntl's older kind would vanish with any close.
+ * Behind all places (60 bits of hash): whoever wants a place passes this one, shared, for a moment; whoever wants them
+ * all keeps it while waiting, so that new calls do not keep it out for ever.
+ */
+const GATE = 1n << 60n;
+
+function setLock(file: number, type: number, start: bigint, length: bigint): boolean {
+  // struct flock: type and whence (16 bits each, padded), start, length, PID (0 for this kind).
+  const flock = new BigInt64Array([0n, start, length, 0n]);
+  new DataView(flock.buffer).setInt16(0, type, true);
+  return libc().fcntl(file, F_OFD_SETLK, ptr(flock)) === 0;
+}
+
+/**
+ * One byte of the file per attachment, at the place its key hashes to, so that no file is left behind for each; null
+ * takes them all. Open file description locks: those of fcntl's older kind would vanish with any close.
  */
 function byteOf(key: string | null): TryLock {
-  const flock = new BigInt64Array(4);
-  new DataView(flock.buffer).setInt16(0, F_WRLCK, true);
-  flock[1] = key === null ? 0n : BigInt(`0x${hashHex(key).slice(0, 15)}`);
-  flock[2] = key === null ? 0n : 1n;
-  return (file) => libc().fcntl(file, F_OFD_SETLK, ptr(flock)) === 0;
+  if (key === null) return (file) => setLock(file, F_WRLCK, GATE, 1n) && setLock(file, F_WRLCK, 0n, GATE);
+  const place = BigInt(`0x${hashHex(key).slice(0, 15)}`);
+  return (file) => {
+    if (!setLock(file, F_RDLCK, GATE, 1n)) return false;
+    const isGot = setLock(file, F_WRLCK, place, 1n);
+    setLock(file, F_UNLCK, GATE, 1n);
+    return isGot;
+  };
 }
 
 /** Runs `work` while this process alone holds the lock file, in at most `timeoutMs` and within the deadline. */
@@ -62,7 +80,7 @@ export async function withAttachmentLock<T>(
     file = openLock(path);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    if (!isOptional || !["EROFS", "ENOSPC", "EACCES"].includes(code)) throw error;
+    if (!isOptional || !["EROFS", "ENOSPC", "EDQUOT", "EACCES", "EPERM"].includes(code)) throw error;
     return await work();
   }
   return hold(file, path, byteOf(key), Number.POSITIVE_INFINITY, deadline, work);
@@ -70,7 +88,8 @@ export async function withAttachmentLock<T>(
 
 function openLock(path: string): number {
   mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o755 });
-  return openSync(path, "a", 0o600);
+  // Read as well: a shared lock needs it.
+  return openSync(path, "a+", 0o600);
 }
 
 /**

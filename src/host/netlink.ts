@@ -1,6 +1,6 @@
 import { ptr } from "bun:ffi";
 import type { Address } from "../net/address.ts";
-import { HostError } from "./errors.ts";
+import { BusyError, HostError } from "./errors.ts";
 import { libc } from "./libc.ts";
 
 /** Message types and flags of include/uapi/linux/{netlink,rtnetlink}.h. */
@@ -40,15 +40,15 @@ export interface Query {
 }
 
 /**
- * Asks the kernel (by rtnetlink unless told otherwise) and returns its answers. Null when the kernel answers with an error (`errno` says which through
- * `onError`). A dump that was interrupted by a change (NLM_F_DUMP_INTR) is asked again, at most five times.
+ * Asks the kernel (by rtnetlink unless told otherwise) and returns its answers. Empty when the kernel answers with an error (`onError` is
+ * told which). A dump that was interrupted by a change (NLM_F_DUMP_INTR) is asked again, at most five times.
  */
 export function ask(query: Query, onError: (errno: number) => void): Message[] {
   for (let attempt = 0; attempt < 5; attempt++) {
     const answers = askOnce(query, onError);
     if (answers !== null) return answers;
   }
-  throw new HostError("the kernel's link table never stood still for a dump", "try again");
+  throw new BusyError("the kernel's tables never stood still for a dump", "try again");
 }
 
 function askOnce(query: Query, onError: (errno: number) => void): Message[] | null {
@@ -88,7 +88,12 @@ function receive(
       const size = view.getUint32(at, true);
       const type = view.getUint16(at + 4, true);
       if ((view.getUint16(at + 6, true) & NLM_F_DUMP_INTR) !== 0) interrupted = true;
-      if (type === NLMSG_DONE) return interrupted ? null : messages;
+      if (type === NLMSG_DONE) {
+        // Its payload is the errno that cut the dump short, or 0 (netlink_dump_done).
+        const errno = size >= HEADER_BYTES + 4 ? -view.getInt32(at + HEADER_BYTES, true) : 0;
+        if (errno !== 0) onError(errno);
+        return interrupted ? null : messages;
+      }
       if (type === NLMSG_ERROR) {
         // Errno 0 is the acknowledgement of a request that went well; it comes behind the answer.
         const errno = -view.getInt32(at + HEADER_BYTES, true);

@@ -55,6 +55,11 @@ export function readRecord(host: Host, stateDir: string, key: AttachmentKey): At
   return record;
 }
 
+/** Whether there is a record file at all, readable or not: a killed first write leaves a temporary one only. */
+export function hasRecordFile(host: Host, stateDir: string, key: AttachmentKey): boolean {
+  return host.isFile(recordPath(stateDir, key));
+}
+
 /** Reads the text of a record; null when it is not one (a torn write, another version). */
 export function parseRecord(text: string): AttachmentRecord | null {
   try {

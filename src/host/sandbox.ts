@@ -22,13 +22,21 @@ const AddressOutput = v.array(
     ),
   }),
 );
-const RouteOutput = v.array(v.looseObject({ dst: v.string(), gateway: v.optional(v.string()) }));
+const HopOutput = { dev: v.optional(v.string()), gateway: v.optional(v.string()) };
+const RouteOutput = v.array(
+  v.looseObject({
+    dst: v.string(),
+    ...HopOutput,
+    nexthops: v.optional(v.array(v.looseObject(HopOutput))),
+  }),
+);
 
 /** Reads one interface of a sandbox through `ip -j`. Throws HostError when the namespace can't be entered. */
 export async function observeSandbox(host: Host, netns: string, ifname: string): Promise<SandboxState> {
-  const ask = (...words: string[]) => run(host, netns, ["ip", "-j", ...words, "dev", ifname]);
+  const ask = (...words: string[]) => run(host, netns, ["ip", "-j", ...words]);
+  // All routes: `dev` would leave out those of several next hops.
   const [links, ...routes] = await Promise.all([
-    ask("addr", "show"),
+    ask("addr", "show", "dev", ifname),
     ask("-4", "route", "show", "table", "all"),
     ask("-6", "route", "show", "table", "all"),
   ]);
@@ -41,9 +49,12 @@ export async function observeSandbox(host: Host, netns: string, ifname: string):
       return prefix === null ? [] : [formatPrefix(prefix)];
     }),
     routes: routes.flatMap((text, index) =>
-      (json(RouteOutput, text) ?? []).flatMap(({ dst, gateway }) => {
+      (json(RouteOutput, text) ?? []).flatMap(({ dst, nexthops, ...only }) => {
         const prefix = parseDestination(dst, index === 0 ? 4 : 6);
-        return prefix === null ? [] : [{ dst: formatPrefix(prefix), via: gateway ?? null }];
+        const hops = [only, ...(nexthops ?? [])].filter(({ dev }) => dev === ifname);
+        return prefix === null
+          ? []
+          : hops.map(({ gateway }) => ({ dst: formatPrefix(prefix), via: gateway ?? null }));
       }),
     ),
   };

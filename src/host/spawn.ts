@@ -32,7 +32,7 @@ export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<
     timedOut = true;
     killGroup(child.pid);
   };
-  const limitMs = Math.min(request.timeoutMs ?? DEFAULT_TIMEOUT_MS, deadline.left(), MAX_TIMER_MS);
+  const limitMs = Math.min(request.timeoutMs ?? DEFAULT_TIMEOUT_MS, deadline.left(), MAX_TIMER_MS - 1);
   // Timers are cut to whole milliseconds: one that comes early would find the deadline not over yet.
   const timer = setTimeout(kill, limitMs + 1);
   const stopListening = deadline.onInterrupt(kill);
@@ -46,7 +46,7 @@ export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<
 
 function start(request: SpawnRequest) {
   const [program = ""] = request.argv;
-  const path = request.env?.PATH ?? process.env.PATH ?? FALLBACK_PATH;
+  const path = request.env?.PATH || process.env.PATH || FALLBACK_PATH;
   const stdout = openPipe();
   const stderr = openPipe();
   try {

@@ -128,7 +128,7 @@ function inSet<T>(index: number, work: () => T): T {
   }
 }
 
-/** Two spans of one subnet may lie side by side; two subnets may not overlap at all. */
+/** Spans may lie side by side, of one subnet or of two that overlap. */
 function spansOverlap(a: Range, b: Range): boolean {
   if (!overlaps(a.subnet, b.subnet)) return false;
   return a.start.value <= b.end.value && b.start.value <= a.end.value;

@@ -1,12 +1,12 @@
 import type { Address } from "./address.ts";
 import { hashHex } from "./hash.ts";
 
-const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+const MAC = /^[0-9a-f]{2}([:-])[0-9a-f]{2}(\1[0-9a-f]{2}){4}$/i;
 
-/** Parses a unicast 48-bit MAC to lower-case colon text. Null for anything else (multicast and all-zero included). */
+/** Parses a unicast 48-bit MAC, colons or dashes between, to lower-case colon text. Null for anything else (multicast and all-zero included). */
 export function parseMac(text: string): string | null {
   if (!MAC.test(text)) return null;
-  const mac = text.toLowerCase();
+  const mac = text.toLowerCase().replaceAll("-", ":");
   // Bit 0 of the first octet is the group bit (IEEE 802): the kernel refuses it with EADDRNOTAVAIL.
   const isGroup = (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1;
   return isGroup || mac === "00:00:00:00:00:00" ? null : mac;

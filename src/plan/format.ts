@@ -55,6 +55,7 @@ function wordsOf(operation: WordOperation): string[] {
       return addressWords("replace", operation.dev, formatPrefix(operation.prefix), operation.nodad);
     case "addr.del":
       return addressWords("del", operation.dev, formatPrefix(operation.prefix), false);
+    case "route.append":
     case "route.replace":
     case "route.del":
       return routeWords(operation.op.slice("route.".length), operation.route);

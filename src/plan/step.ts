@@ -81,7 +81,7 @@ export type Operation =
   | { readonly op: "link.del"; readonly name: string }
   | { readonly op: "addr.replace"; readonly dev: string; readonly prefix: Prefix; readonly nodad: boolean }
   | { readonly op: "addr.del"; readonly dev: string; readonly prefix: Prefix }
-  | { readonly op: "route.replace" | "route.del"; readonly route: RouteSpec }
+  | { readonly op: "route.append" | "route.replace" | "route.del"; readonly route: RouteSpec }
   /** The entry of an address, there or not, is empty afterwards: the next packet asks for the MAC. */
   | { readonly op: "neigh.forget"; readonly dev: string; readonly address: Address }
   | ({ readonly op: "vlan.add" | "vlan.del" } & PortVlan)

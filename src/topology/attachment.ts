@@ -23,6 +23,8 @@ export interface AttachmentOptions {
   readonly enableDad: boolean;
   /** The pod's end stays down and gets no addresses (`disableContainerInterface`: a VM runs its own stack on it). */
   readonly podDown: boolean;
+  /** This kernel runs without IPv6; absent: it does not. */
+  readonly withoutIpv6?: boolean;
   /** Bytes. */
   readonly mtu: number;
   /** The pod-side MAC that was asked for. */
@@ -57,6 +59,7 @@ export interface Attachment extends PortVlans {
   readonly podDown: boolean;
   /** The link that carries the gateway addresses; null: this host is no gateway of the pod. */
   readonly gatewayDevice: string | null;
+  readonly withoutIpv6: boolean;
 }
 
 /** The desired state of an attachment. Pure: the same arguments give the same names and MACs on every call. */
@@ -88,6 +91,7 @@ export function describeAttachment(
     trunk: options.trunk ?? [],
     preserveDefaultVlan: options.preserveDefaultVlan ?? false,
     gatewayDevice: options.gatewayDevice ?? null,
+    withoutIpv6: options.withoutIpv6 ?? false,
   };
 }
 
@@ -138,7 +142,7 @@ function hostSteps(attachment: Attachment): Step[] {
       isAtomic: true,
     },
     set(
-      { master: bridge, addrgenmode: "none", ...(alias === null ? {} : { alias }) },
+      { master: bridge, ...noLinkLocal(attachment), ...(alias === null ? {} : { alias }) },
       "host end into the bridge",
     ),
     ...portVlanSteps(hostVeth, attachment),
@@ -148,6 +152,13 @@ function hostSteps(attachment: Attachment): Step[] {
       hairpin ? "up, with hairpin: a pod reaches itself through a Service" : "up, with its port flags",
     ),
   ];
+}
+
+/** RFC 8200 §5: a link of fewer bytes carries no IPv6, and the kernel refuses its settings there (EAFNOSUPPORT). */
+export const MIN_IPV6_MTU = 1280;
+
+function noLinkLocal({ mtu, withoutIpv6 }: Attachment): LinkSettings {
+  return withoutIpv6 || mtu < MIN_IPV6_MTU ? {} : { addrgenmode: "none" };
 }
 
 /**

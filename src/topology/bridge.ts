@@ -80,7 +80,8 @@ function createSteps(bridge: Bridge): Step[] {
         kind: "bridge",
         name: bridge.name,
         mac,
-        mtu: bridge.mtu - 1,
+        // 68 bytes are the least that the kernel takes (ETH_MIN_MTU).
+        mtu: bridge.mtu > 68 ? bridge.mtu - 1 : bridge.mtu + 1,
         ...(bridge.vlanFiltering === true ? { vlanFiltering: true } : {}),
       },
       why: "the bridge of this node's pods",

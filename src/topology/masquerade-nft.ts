@@ -29,11 +29,16 @@ function digestChain(rules: readonly string[]): string {
   return `digest_${hashHex(rules.join("\n")).slice(0, 8)}`;
 }
 
-/** Whether `nft list table inet …` of the network's table shows the desired rules: their digest names a chain. */
+/**
+ * Whether `nft list table inet …` of the network's table shows the desired rules: their digest names a chain, and there
+ * are as many. Nothing to masquerade is as desired without a table.
+ */
 export function hasNftMasquerade(wish: MasqueradeWish, listed: string): boolean {
-  const chain = digestChain(FAMILIES.flatMap((family) => familyRules(wish, family)));
+  const rules = FAMILIES.flatMap((family) => familyRules(wish, family));
+  if (rules.length === 0) return true;
   // The digest alone would outlive a `flush table`.
-  return listed.includes(`chain ${chain} {`) && listed.includes(" masquerade fully-random");
+  const there = listed.split("\n").filter((line) => / (return|masquerade fully-random)$/.test(line.trim()));
+  return listed.includes(`chain ${digestChain(rules)} {`) && there.length === rules.length;
 }
 
 /**

@@ -72,7 +72,7 @@ const MAX_NAME = 255 - 17;
 
 /**
  * Words of the one jump into the chain, behind `-A`, `-C`, `-I` or `-D`. Its comment has a digest of the chain, so
- * that one `iptables -C` tells whether the rules are as desired. A name longer than a comment is cut.
+ * that `iptables -C` tells whether it is the jump to the desired rules. A name longer than a comment is cut.
  */
 export function masqueradeJump(wish: MasqueradeWish, family: Family): string[] {
   const digest = hashHex(chainRules(wish, family).join("\n")).slice(0, 8);

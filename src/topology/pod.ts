@@ -1,5 +1,6 @@
 import type { Allocation } from "../ipam/allocate.ts";
-import { isSameAddress } from "../net/address.ts";
+import { formatAddress, isSameAddress } from "../net/address.ts";
+import { formatPrefix } from "../net/prefix.ts";
 import type { NetnsPath, RouteSpec, Step } from "../plan/step.ts";
 import type { Attachment, PodRoute } from "./attachment.ts";
 
@@ -44,15 +45,23 @@ export function podSteps({ key, netns, addresses, routes, enableDad }: Attachmen
         why: "the pod's addresses",
       }),
     ),
-    ...routes.map(
+    // Appended: another attachment of the sandbox, or another route to the same place, keeps what it has.
+    ...distinct(routes).map(
       (route): Step => ({
-        op: "route.replace",
+        op: "route.append",
         netns,
         route: routeOf(route, dev, addresses),
         why: "the pod's routes",
       }),
     ),
   ];
+}
+
+/** Without those that stand there twice: the kernel would refuse the second one. */
+function distinct(routes: readonly PodRoute[]): PodRoute[] {
+  const text = (route: PodRoute) =>
+    [formatPrefix(route.dst), route.gw && formatAddress(route.gw), route.priority, route.table].join(" ");
+  return routes.filter((route, index) => routes.findIndex((other) => text(other) === text(route)) === index);
 }
 
 const SCOPES = new Map([

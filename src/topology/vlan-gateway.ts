@@ -3,6 +3,7 @@ import { macOfAddress, macOfName } from "../net/mac.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { ObservedAddress, ObservedLink } from "../plan/state.ts";
 import { HOST, type LinkSettings, type Plan, type Step } from "../plan/step.ts";
+import { MIN_IPV6_MTU } from "./attachment.ts";
 import { addressSteps, BridgeConflict, checkKind, gatewaySysctls } from "./bridge.ts";
 import { portVlanSteps } from "./vlan.ts";
 
@@ -79,9 +80,13 @@ function createSteps({ mtu, addresses }: VlanGateway, name: string, portName: st
   ];
 }
 
-function portSteps({ bridge, vlan, preserveDefaultVlan }: VlanGateway, portName: string): Step[] {
+function portSteps({ bridge, vlan, preserveDefaultVlan, mtu }: VlanGateway, portName: string): Step[] {
   return [
-    set(portName, { master: bridge, addrgenmode: "none" }, "the gateway's port into the bridge"),
+    set(
+      portName,
+      { master: bridge, ...(mtu < MIN_IPV6_MTU ? {} : { addrgenmode: "none" as const }) },
+      "the gateway's port into the bridge",
+    ),
     ...portVlanSteps(portName, { vlan, trunk: [], preserveDefaultVlan }),
     set(portName, { up: true }, "the gateway's port up"),
   ];

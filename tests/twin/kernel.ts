@@ -34,7 +34,10 @@ export class FakeKernel {
   readonly links = new Map<string, ObservedLink>();
   readonly addresses = new Map<number, ObservedAddress[]>();
   readonly sandboxes = new Map<string, Sandbox>();
-  readonly sysctls = new Map([["/proc/sys/net/ipv4/ip_forward", "0\n"]]);
+  readonly sysctls = new Map([
+    ["/proc/sys/net/ipv4/ip_forward", "0\n"],
+    ["/proc/sys/net/ipv6/conf/all/forwarding", "0\n"],
+  ]);
   readonly rules: FakeRules = createFakeRules();
   readonly #peers = new Map<string, { netns: string; ifname: string }>();
   #last = 1;
@@ -97,13 +100,13 @@ export class FakeKernel {
   #applyInPod(netns: string, step: Operation): void {
     const sandbox = this.sandboxes.get(netns);
     if (sandbox === undefined) throw new Refused(`can't open the network namespace ${netns}`);
-    const dev = step.op === "route.replace" ? step.route.dev : "dev" in step ? step.dev : "";
+    const dev = step.op === "route.append" ? step.route.dev : "dev" in step ? step.dev : "";
     const link = sandbox.links.get(step.op === "link.set" ? step.name : dev);
     if (step.op === "sysctl.set") return;
     if (link === undefined) throw new Refused(`Cannot find device in ${netns}`);
     if (step.op === "link.set") link.up = step.set.up ?? link.up;
     if (step.op === "addr.replace") link.addresses.add(formatPrefix(step.prefix));
-    if (step.op === "route.replace") {
+    if (step.op === "route.append") {
       const { dst, via } = step.route;
       link.routes.set(formatPrefix(dst), via === undefined ? null : formatAddress(via));
     }
@@ -144,29 +147,28 @@ export class FakeKernel {
   }
 
   #show(argv: readonly string[], netns: string): Partial<Finished> {
-    const ifname = argv.at(-1) ?? "";
     const sandbox = this.sandboxes.get(netns);
-    const link = sandbox?.links.get(ifname);
     if (sandbox === undefined) return { stderr: `can't open the network namespace ${netns}` };
-    if (link === undefined) return { stderr: `Device "${ifname}" does not exist.` };
-    const split = (text: string) => text.split("/");
     const isV6 = argv.includes("-6");
-    const shown = argv.includes("route")
-      ? [...link.routes]
+    if (argv.includes("route")) {
+      const routes = [...sandbox.links].flatMap(([dev, link]) =>
+        [...link.routes]
           .filter(([dst]) => dst.includes(":") === isV6)
-          .map(([dst, gateway]) => ({ dst, dev: ifname, ...(gateway === null ? {} : { gateway }) }))
-      : [
-          {
-            ifname,
-            address: link.mac,
-            mtu: link.mtu,
-            flags: link.up ? ["UP"] : [],
-            addr_info: [...link.addresses].map((it) => ({
-              local: split(it)[0],
-              prefixlen: Number(split(it)[1]),
-            })),
-          },
-        ];
-    return { exitCode: 0, stdout: JSON.stringify(shown) };
+          .map(([dst, gateway]) => ({ dst, dev, ...(gateway === null ? {} : { gateway }) })),
+      );
+      return { exitCode: 0, stdout: JSON.stringify(routes) };
+    }
+    const ifname = argv.at(-1) ?? "";
+    const link = sandbox.links.get(ifname);
+    if (link === undefined) return { stderr: `Device "${ifname}" does not exist.` };
+    const addresses = [...link.addresses].map((it) => it.split("/"));
+    const shown = {
+      ifname,
+      address: link.mac,
+      mtu: link.mtu,
+      flags: link.up ? ["UP"] : [],
+      addr_info: addresses.map(([local, length]) => ({ local, prefixlen: Number(length) })),
+    };
+    return { exitCode: 0, stdout: JSON.stringify([shown]) };
   }
 }

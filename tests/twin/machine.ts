@@ -90,7 +90,10 @@ export function createFakeMachine(root: string): FakeMachine {
     logged: [],
     linksByName: new Map(),
     links: () => [...machine.linksByName.values()],
-    files: new Map([["/proc/sys/net/ipv4/ip_forward", "0\n"]]),
+    files: new Map([
+      ["/proc/sys/net/ipv4/ip_forward", "0\n"],
+      ["/proc/sys/net/ipv6/conf/all/forwarding", "1\n"],
+    ]),
     namespaces: new Map([
       ["/proc/self/ns/net", "4:1"],
       ["/run/netns/c1", "4:2"],

@@ -67,7 +67,7 @@ export function createFakeNode(root: string, fuse: Fuse): FakeNode {
     },
     links: () => [...kernel.links.values()],
     addresses: (index) => kernel.addresses.get(index) ?? [],
-    isFile: (path) => files.has(path),
+    isFile: (path) => files.has(path) || kernel.sysctls.has(path),
     readFile: (path) => {
       fuse.look();
       return read(path);

@@ -92,7 +92,7 @@ describe("ADD", () => {
     ["the veth pair", "link.add"],
     ["the host's end", "link.set"],
     ["the pod's address", "addr.replace"],
-    ["the pod's route", "route.replace"],
+    ["the pod's route", "route.append"],
   ])("that fails at %s leaves no reservation, no record and no veth", async (_what, op) => {
     machine.failOn = (step) =>
       step.op === op && (step.netns === NETNS || step.op === "link.add" || step.op === "link.set");

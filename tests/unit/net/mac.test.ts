@@ -4,6 +4,10 @@ import { macOfAddress, macOfName, parseMac } from "../../../src/net/mac.ts";
 import { address } from "../../twin/words.ts";
 
 describe("parseMac", () => {
+  test("takes dashes, as Go does", () => {
+    expect(parseMac("C2-B0-57-49-47-F1")).toBe("c2:b0:57:49:47:f1");
+  });
+
   test("gives lower-case colon text", () => {
     expect(parseMac("C2:B0:57:49:47:F1")).toBe("c2:b0:57:49:47:f1");
   });
@@ -13,7 +17,7 @@ describe("parseMac", () => {
     ["01:00:5e:00:00:01", "multicast"],
     ["ff:ff:ff:ff:ff:ff", "broadcast"],
     ["00:00:00:00:00:00", "all zero"],
-    ["c2-b0-57-49-47-f1", "dashes"],
+    ["c2-b0:57-49:47-f1", "dashes and colons"],
     ["c2b0.5749.47f1", "dots"],
     ["c2:b0:57:49:47", "five octets"],
     ["c2:b0:57:49:47:f1:00:00", "eight octets (EUI-64)"],

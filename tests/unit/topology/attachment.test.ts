@@ -61,7 +61,7 @@ nsenter --net=/run/netns/c1 ip link set dev eth0 up
 # the pod's addresses
 nsenter --net=/run/netns/c1 ip addr replace 10.1.0.2/24 dev eth0
 # the pod's routes
-nsenter --net=/run/netns/c1 ip route replace 0.0.0.0/0 via 10.1.0.1 dev eth0
+nsenter --net=/run/netns/c1 ip route append 0.0.0.0/0 via 10.1.0.1 dev eth0
 `);
   });
 
@@ -90,8 +90,8 @@ nsenter --net=/run/netns/c1 ip link set dev eth0 up
 nsenter --net=/run/netns/c1 ip addr replace 10.1.0.2/24 dev eth0
 nsenter --net=/run/netns/c1 ip addr replace fd00::2/64 dev eth0 nodad
 # the pod's routes
-nsenter --net=/run/netns/c1 ip route replace 0.0.0.0/0 via 10.1.0.1 dev eth0
-nsenter --net=/run/netns/c1 ip route replace ::/0 via fd00::1 dev eth0
+nsenter --net=/run/netns/c1 ip route append 0.0.0.0/0 via 10.1.0.1 dev eth0
+nsenter --net=/run/netns/c1 ip route append ::/0 via fd00::1 dev eth0
 `);
   });
 
@@ -186,8 +186,8 @@ describe("routes", () => {
     const own = { dst: prefix("0.0.0.0/0"), gw: address("10.1.0.9") };
     const text = formatPlan(planAttach(describeOn(["10.1.0.0/24", "fd00::/64"], { routes: [own] })));
     expect(linesWith("ip route", text)).toEqual([
-      `nsenter --net=${NETNS} ip route replace 0.0.0.0/0 via 10.1.0.9 dev eth0`,
-      `nsenter --net=${NETNS} ip route replace ::/0 via fd00::1 dev eth0`,
+      `nsenter --net=${NETNS} ip route append 0.0.0.0/0 via 10.1.0.9 dev eth0`,
+      `nsenter --net=${NETNS} ip route append ::/0 via fd00::1 dev eth0`,
     ]);
   });
 
@@ -199,9 +199,9 @@ describe("routes", () => {
     ];
     const plan = planAttach(describeOn(["10.1.0.0/24"], { routes, defaultRoute: false }));
     expect(linesWith("ip route", formatPlan(plan))).toEqual([
-      `nsenter --net=${NETNS} ip route replace 10.2.0.0/16 via 10.1.0.1 dev eth0 metric 7 table 100 mtu 1400 advmss 1360`,
-      `nsenter --net=${NETNS} ip route replace 10.3.0.0/16 dev eth0 scope link`,
-      `nsenter --net=${NETNS} ip route replace fd01::/64 dev eth0`,
+      `nsenter --net=${NETNS} ip route append 10.2.0.0/16 via 10.1.0.1 dev eth0 metric 7 table 100 mtu 1400 advmss 1360`,
+      `nsenter --net=${NETNS} ip route append 10.3.0.0/16 dev eth0 scope link`,
+      `nsenter --net=${NETNS} ip route append fd01::/64 dev eth0`,
     ]);
   });
 });
@@ -217,8 +217,8 @@ describe("an address without gateway", () => {
     const attachment = describeAlone({ routes });
     expect(attachment.routes).toEqual([...routes, { dst: prefix("0.0.0.0/0"), gw: null }]);
     expect(linesWith("ip route", formatPlan(planAttach(attachment)))).toEqual([
-      `nsenter --net=${NETNS} ip route replace 10.2.0.0/16 dev eth0`,
-      `nsenter --net=${NETNS} ip route replace 0.0.0.0/0 dev eth0`,
+      `nsenter --net=${NETNS} ip route append 10.2.0.0/16 dev eth0`,
+      `nsenter --net=${NETNS} ip route append 0.0.0.0/0 dev eth0`,
     ]);
   });
 

@@ -19,6 +19,8 @@ import { status } from "./status.ts";
 export interface Answer {
   readonly exitCode: number;
   readonly stdout: string;
+  /** Undoes an ADD whose answer nobody got. */
+  readonly takeBack?: () => Promise<void>;
 }
 
 /**
@@ -50,7 +52,7 @@ export async function answerCni(variables: Variables, stdin: Stdin, host: Host):
     const text = await readAll(stdin, host);
     const json = parseJson(text);
     cniVersion = versionOf(json);
-    return { exitCode: 0, stdout: await runCommand(environment, json, { variables, stdin: text }, host) };
+    return await runCommand(environment, json, { variables, stdin: text }, host);
   } catch (error) {
     return { exitCode: 1, stdout: formatError(cniVersion, toCniError(error)) };
   }
@@ -90,7 +92,7 @@ async function runCommand(
   json: unknown,
   raw: Pick<Call, "variables" | "stdin">,
   host: Host,
-): Promise<string> {
+): Promise<Answer> {
   const { command, containerId, ifname } = environment;
   const conf = parseNetConf(json, command === "DEL" || command === "GC", command === "GC");
   if (command === null) {
@@ -105,7 +107,9 @@ async function runCommand(
   if (conf.deadline !== null) host.deadline.restart(conf.deadline * 1000);
   if (command !== "GC" && command !== "STATUS") refuseOwnNamespace(environment, raw.variables, host);
   const key = { network: conf.network, containerId, ifname };
-  return await dispatch(command, { key, environment, conf, ...raw }, host);
+  const call = { key, environment, conf, ...raw };
+  const stdout = await dispatch(command, call, host);
+  return { exitCode: 0, stdout, ...(command === "ADD" ? { takeBack: () => del(call, host) } : {}) };
 }
 
 async function dispatch(command: Command, call: Call, host: Host): Promise<string> {

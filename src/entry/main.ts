@@ -1,4 +1,3 @@
-import { writeSync } from "node:fs";
 import { CNI_CODE, CniError, formatError } from "../cni/errors.ts";
 import { LATEST_VERSION } from "../cni/version.ts";
 import { createDeadline } from "../host/deadline.ts";
@@ -15,13 +14,18 @@ const GRACE_S = 15;
 
 /** Ends the process with its one document; whoever comes second finds it ended. */
 function answer(exitCode: number, stdout: string): never {
+  process.exit(tell(stdout) ? exitCode : 1);
+}
+
+/** Whether the document could be written. */
+function tell(stdout: string): boolean {
   try {
     if (stdout !== "") print(`${stdout}\n`);
+    return true;
   } catch (error) {
-    writeSync(2, `minicni: the answer could not be written: ${String(error)}\n`);
-    process.exit(1);
+    createHost().log(`the answer could not be written: ${String(error)}`);
+    return false;
   }
-  process.exit(exitCode);
 }
 
 /** One call of a runtime: one answer, whatever happens. */
@@ -38,8 +42,11 @@ async function serveCni(): Promise<never> {
     if (secondsOver < GRACE_S) return;
     fail(new CniError(CNI_CODE.tryAgainLater, "this call hangs, and so does taking it back", "see dmesg"));
   }, 1000);
-  const { exitCode, stdout } = await answerCni(process.env, openStdin(), host);
-  return answer(exitCode, stdout);
+  const { exitCode, stdout, takeBack } = await answerCni(process.env, openStdin(), host);
+  if (tell(stdout)) process.exit(exitCode);
+  // To its caller an ADD without a result has failed, and a failed one leaves nothing.
+  await takeBack?.();
+  return process.exit(1);
 }
 
 /** A runtime calls with CNI_COMMAND in the environment and no arguments; everything else is for people. */

@@ -207,10 +207,14 @@ describe("STATUS, pods can't be reached (51)", () => {
     ["IPv4 forwarding is off", /IPv4 forwarding is off/, ["sysctl", "-qw", "net.ipv4.ip_forward=0"]],
     ["IPv6 forwarding is off", /IPv6 forwarding is off/, ["sysctl", "-qw", "net.ipv6.conf.all.forwarding=0"]],
   ] as const) {
-    test(`${what}; only while there are pods; the next ADD makes it good`, () => {
+    test(`${what}: told while there are pods, and 51 when no ADD could be served besides`, () => {
       const { box, pod } = withPod();
       box.node(...damage);
-      expect(refusal(status(box), 51)).toMatch(told);
+      const done = status(box);
+      expect([done.exitCode, done.stdout]).toEqual([0, ""]);
+      expect(done.stderr).toMatch(told);
+      const full = box.conf({}, { ranges: [[{ subnet: "10.7.0.0/30" }]] });
+      expect(refusal(status(box, full), 51)).toMatch(told);
       expect(box.call("DEL", pod).exitCode).toBe(0);
       expect(status(box)).toEqual(SILENT);
       box.add(box.pod());

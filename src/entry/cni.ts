@@ -149,7 +149,7 @@ function refuseOldVersion(command: Command, { cniVersion }: NetConf): void {
 }
 
 /** Before anything else: acting in our own namespace would take the host's links down (plugins#714). */
-function refuseOwnNamespace({ netns, command }: Environment, variables: Variables, host: Host): void {
+export function refuseOwnNamespace({ netns, command }: Environment, variables: Variables, host: Host): void {
   const override = variables.CNI_NETNS_OVERRIDE?.toUpperCase();
   if (netns === "" || override === "1" || override === "TRUE") return;
   const refuse = (message: string, details: string): never => {

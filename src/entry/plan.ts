@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { checkForAdd, delegateOf, parseJson, parseNetConf } from "../cni/config.ts";
+import { checkForAdd, delegateOf, isIpamCall, type NetConf, parseJson, parseNetConf } from "../cni/config.ts";
 import { formatError } from "../cni/errors.ts";
-import { parseEnvironment } from "../cni/request.ts";
+import { checkArgs, type Environment, parseEnvironment } from "../cni/request.ts";
 import { LATEST_VERSION } from "../cni/version.ts";
 import { HostError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
@@ -15,6 +15,7 @@ import { planSpoofCheck } from "../topology/spoofcheck.ts";
 import { createWasmPool } from "../wasm/pool.ts";
 import { bridgeWish, planWish } from "./bridge.ts";
 import type { Call, Variables } from "./call.ts";
+import { refuseOwnNamespace } from "./cni.ts";
 import { readIpam, readOptions, readRoutes } from "./desired.ts";
 import { toCniError } from "./errors.ts";
 import { masqueradeBackend, planMissingMasquerade } from "./masquerade.ts";
@@ -70,6 +71,7 @@ async function printPlan(
     const stdin = readStdin();
     const conf = parseNetConf(parseJson(stdin));
     const { containerId, ifname } = environment;
+    if (environment.command === "ADD") refuseAsAdd(conf, environment, variables, host);
     const key = { network: conf.network, containerId, ifname };
     print(formatPlan(await describe({ key, environment, conf, variables, stdin }, host)));
     return 0;
@@ -77,6 +79,18 @@ async function printPlan(
     print(`${formatError(LATEST_VERSION, toCniError(error))}\n`);
     return 1;
   }
+}
+
+/** What ADD refuses, a plan of it refuses. */
+function refuseAsAdd(conf: NetConf, environment: Environment, variables: Variables, host: Host): void {
+  if (isIpamCall(conf)) {
+    throw new HostError(
+      `type=${conf.raw.type} makes the links, not we`,
+      "plans can be printed for our own type",
+    );
+  }
+  checkArgs(environment);
+  refuseOwnNamespace(environment, variables, host);
 }
 
 async function describe({ key, environment, conf }: Call, host: Host): Promise<Plan> {

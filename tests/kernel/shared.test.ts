@@ -1,6 +1,6 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { destroySandboxes, NETWORK, NOTHING, run, Sandbox } from "./sandbox.ts";
+import { destroySandboxes, type Json, NETWORK, NOTHING, run, Sandbox } from "./sandbox.ts";
 import { errorOf } from "./views.ts";
 
 setDefaultTimeout(20_000);
@@ -13,7 +13,7 @@ function twoNetworks() {
   const pod = box.pod();
   const first = box.conf();
   const ranges = [[{ subnet: "10.8.0.0/24" }], [{ subnet: "fd00:8::/64" }]];
-  const second = { ...box.conf({}, { ranges }), name: "net2", bridge: "br2" };
+  const second: Json = { ...box.conf({}, { ranges }), name: "net2", bridge: "br2" };
   return { box, pod, first, second, other: { ...pod, ifname: "net1" } };
 }
 

@@ -4,6 +4,7 @@ import { parseResult } from "../cni/prev.ts";
 import { checkArgs } from "../cni/request.ts";
 import { formatResult, mergeResults, type Result } from "../cni/result.ts";
 import type { Dns } from "../cni/schema.ts";
+import { UNDO_TIME_MS } from "../host/deadline.ts";
 import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, knownAddresses, readRecord, writeRecord } from "../host/records.ts";
 import type { Allocation } from "../ipam/allocate.ts";
@@ -14,14 +15,12 @@ import { formatPrefix } from "../net/prefix.ts";
 import { type Attachment, describeAttachment } from "../topology/attachment.ts";
 import { type AddressSource, addressSource, type Taken } from "./addresses.ts";
 import { attach } from "./attach.ts";
+import { attempt } from "./attempt.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { chooseDns, isGateway, readOptions, withGateways } from "./desired.ts";
 import { detach } from "./detach.ts";
 import { masqueradeBackend } from "./masquerade.ts";
 import { flushTaken } from "./released.ts";
-
-/** Time to take a failed ADD back, in milliseconds: a handful of spawns. */
-const UNDO_TIME_MS = 10_000;
 
 /**
  * ADD: all that can be refused is refused first. Then addresses, the bridge, the veth pair and the pod's side, and the
@@ -162,12 +161,10 @@ export async function takeBack(
   const addresses = (taken?.addresses ?? []).map(({ prefix }) => formatAddress(prefix.address));
   // A failed take has given back what it took by itself.
   const held = taken === null ? { ...source, release: async () => undefined } : source;
-  try {
-    await detach(call, { ...begun, phase: "reserved", addresses }, held, host);
-  } catch (error) {
-    // The record stays, and leads the next ADD, DEL or GC to what is left.
-    host.log(`taking back a failed ADD: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  // The record stays should it fail, and leads the next ADD, DEL or GC to what is left.
+  await attempt("taking back a failed ADD", host, () =>
+    detach(call, { ...begun, phase: "reserved", addresses }, held, host),
+  );
 }
 
 function toResult(

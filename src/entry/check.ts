@@ -3,6 +3,7 @@ import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { parseResult } from "../cni/prev.ts";
 import { checkArgs } from "../cni/request.ts";
 import type { Result, ResultRoute } from "../cni/result.ts";
+import { messageOf } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, readRecord } from "../host/records.ts";
 import { observeSandbox, type SandboxState } from "../host/sandbox.ts";
@@ -40,7 +41,7 @@ export async function check(call: Call, host: Host): Promise<void> {
       }
     } catch (error) {
       if (faults.length === 0) throw error;
-      faults.push(error instanceof Error ? error.message : String(error));
+      faults.push(messageOf(error));
     }
     if (faults.length > 0) {
       const message = `attachment ${key.containerId} ${key.ifname} is not as it was made: ${faults[0]}`;

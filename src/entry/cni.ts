@@ -2,7 +2,7 @@ import { isIpamCall, type NetConf, parseJson, parseNetConf } from "../cni/config
 import { CNI_CODE, CniError, formatError } from "../cni/errors.ts";
 import { type Command, type Environment, parseEnvironment, unknownArgs } from "../cni/request.ts";
 import { findVersion, formatVersions, isAtLeast, LATEST_VERSION, OLDEST_VERSION } from "../cni/version.ts";
-import { OverdueError } from "../host/errors.ts";
+import { messageOf, OverdueError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
 import type { Stdin } from "../host/stdin.ts";
 import { isBatchSafe } from "../net/ifname.ts";
@@ -82,7 +82,7 @@ async function readAll(stdin: Stdin, host: Host): Promise<string> {
     return await stdin.read(host.deadline);
   } catch (error) {
     if (error instanceof OverdueError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new CniError(CNI_CODE.io, `error reading from stdin: ${reason}`);
   }
 }

@@ -2,11 +2,13 @@ import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { canonicalKeys } from "../cni/keys.ts";
 import { parseResult } from "../cni/prev.ts";
 import type { Command } from "../cni/request.ts";
-import { HostError } from "../host/errors.ts";
+import { UNDO_TIME_MS } from "../host/deadline.ts";
+import { HostError, messageOf } from "../host/errors.ts";
 import type { Finished, Host } from "../host/machine.ts";
 import type { AttachmentKey } from "../ipam/reservation.ts";
 import { networkOf } from "../net/prefix.ts";
 import type { AddressSource, Taken } from "./addresses.ts";
+import { attempt } from "./attempt.ts";
 import type { Call } from "./call.ts";
 
 /**
@@ -24,7 +26,8 @@ export function delegatedAddresses(type: string, call: Call, host: Host): Addres
           return readTaken(type, await run("ADD"), call);
         } catch (error) {
           // Whatever it did before it failed (SPEC §4; cni#530).
-          await attempt(() => run("DEL"), type, host);
+          host.deadline.renew(UNDO_TIME_MS);
+          await attempt(`DEL of ${type} after its failed ADD`, host, () => run("DEL"));
           throw error;
         }
       };
@@ -37,7 +40,7 @@ export function delegatedAddresses(type: string, call: Call, host: Host): Addres
       await run("CHECK");
     },
     status: async () => {
-      if (!isInstalled(type, call, host)) {
+      if (lookFor(type, call, host) === null) {
         const message = `IPAM plugin ${type} is not in path [${call.environment.path.join(" ")}]`;
         throw new CniError(CNI_CODE.notAvailable, message, `ipam.type=${type}: install it there`);
       }
@@ -50,20 +53,6 @@ export function delegatedAddresses(type: string, call: Call, host: Host): Addres
   };
 }
 
-async function attempt(work: () => Promise<unknown>, type: string, host: Host): Promise<void> {
-  host.deadline.renew(UNDO_TIME_MS);
-  try {
-    await work();
-  } catch (error) {
-    host.log(
-      `DEL of ${type} after its failed ADD: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-}
-
-/** Time for the DEL after a failed ADD, in milliseconds. */
-const UNDO_TIME_MS = 10_000;
-
 function readTaken(type: string, done: Finished, { conf }: Call): Taken {
   const result = parseResult(readOutput(type, done), conf.cniVersion, `the result of ${type}`);
   if (result === null || result.ips.length === 0) {
@@ -75,8 +64,19 @@ function readTaken(type: string, done: Finished, { conf }: Call): Taken {
   return { addresses, subnets, routes: result.routes, dns: result.dns };
 }
 
-function isInstalled(type: string, { environment }: Call, host: Host): boolean {
-  return environment.path.some((folder) => host.isFile(`${folder}/${type}`));
+/** The first folder of CNI_PATH that has a regular file of this name, as libcni looks (pkg/invoke/find.go). */
+function lookFor(type: string, { environment }: Call, host: Host): string | null {
+  return environment.path.map((folder) => `${folder}/${type}`).find((path) => host.isFile(path)) ?? null;
+}
+
+function findPlugin(type: string, call: Call, host: Host): string {
+  const found = lookFor(type, call, host);
+  if (found !== null) return found;
+  throw new CniError(
+    CNI_CODE.invalidConfig,
+    `failed to find plugin "${type}" in path [${call.environment.path.join(" ")}]`,
+    `ipam.type=${type}: install it there, or use host-local or minicni`,
+  );
 }
 
 /** The JSON of an answer. Throws code 6 for anything else, and the error that a plugin told with exit status 0. */
@@ -85,22 +85,11 @@ function readOutput(type: string, done: Finished): unknown {
     const value = canonicalKeys(JSON.parse(done.stdout));
     if (typeof value !== "object" || value === null || !("code" in value) || "ips" in value) return value;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     const details = `it printed: ${done.stdout.trim().slice(0, 500) || "nothing"}`;
     throw new CniError(CNI_CODE.decode, `could not parse the result of ${type}: ${reason}`, details);
   }
   throw readError(type, "ADD", done);
-}
-
-/** The first folder of CNI_PATH that has a regular file of this name, as libcni looks (pkg/invoke/find.go). */
-function findPlugin(type: string, { environment }: Call, host: Host): string {
-  const found = environment.path.map((folder) => `${folder}/${type}`).find((path) => host.isFile(path));
-  if (found !== undefined) return found;
-  throw new CniError(
-    CNI_CODE.invalidConfig,
-    `failed to find plugin "${type}" in path [${environment.path.join(" ")}]`,
-    `ipam.type=${type}: install it there, or use host-local or minicni`,
-  );
 }
 
 async function runPlugin(

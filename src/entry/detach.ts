@@ -4,6 +4,7 @@ import { type AttachmentRecord, knownAddresses, removeRecord } from "../host/rec
 import { hostVethName } from "../net/ifname.ts";
 import { planDetach } from "../topology/attachment.ts";
 import type { AddressSource } from "./addresses.ts";
+import { attempt } from "./attempt.ts";
 import type { Call } from "./call.ts";
 import { removeUnusedMasquerade } from "./masquerade.ts";
 import { flushReleased } from "./released.ts";
@@ -27,24 +28,18 @@ export async function detach(
   if (hadLink) await removeLink(hostVeth, host);
   const held = source.held(key, knownAddresses(record));
   // Behind the link: a pod that still sends would make new ones.
-  await attempt("flush connections", host, () => flushReleased(conf, held, host));
+  await attempt("could not flush connections", host, () => flushReleased(conf, held, host));
   if (record?.spoofCheck === true || conf.raw.macspoofchk === true) {
-    await attempt("remove the MAC check", host, () => removeUnusedSpoofChecks(conf, host, key));
+    await attempt("could not remove the MAC check", host, () => removeUnusedSpoofChecks(conf, host, key));
   }
   await source.release(key, source.name === null ? held : knownAddresses(record));
   // One that stays tells of nothing any more, and the next call of this attachment takes it away.
-  await attempt("remove the record", host, () => removeRecord(host, conf.stateDir, key));
+  await attempt("could not remove the record", host, () => removeRecord(host, conf.stateDir, key));
   // Something was there and nothing is known of it: so of its rules.
   const isThorough = record === null && conf.raw.ipMasq === true && (hadLink || held.length > 0);
-  await attempt("remove the masquerade rules", host, () => removeUnusedMasquerade(conf, host, isThorough));
-}
-
-async function attempt(what: string, host: Host, work: () => unknown): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    host.log(`could not ${what}: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  await attempt("could not remove the masquerade rules", host, () =>
+    removeUnusedMasquerade(conf, host, isThorough),
+  );
 }
 
 /** Somebody else may delete it first, with its namespace: gone is as good as deleted. */

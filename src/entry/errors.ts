@@ -1,5 +1,5 @@
 import { CNI_CODE, CniError } from "../cni/errors.ts";
-import { BusyError, HostError, OverdueError } from "../host/errors.ts";
+import { BusyError, HostError, messageOf, OverdueError } from "../host/errors.ts";
 import { AllocationError } from "../ipam/allocate.ts";
 import { InvalidRange } from "../ipam/range.ts";
 import { BridgeConflict } from "../topology/bridge.ts";
@@ -26,9 +26,5 @@ export function toCniError(error: unknown): CniError {
   if (error instanceof Error && "code" in error && "syscall" in error) {
     return new CniError(CNI_CODE.io, error.message, "see that the folder is writable and the disk has room");
   }
-  return new CniError(
-    CNI_CODE.internal,
-    error instanceof Error ? error.message : String(error),
-    "this is a fault of minicni",
-  );
+  return new CniError(CNI_CODE.internal, messageOf(error), "this is a fault of minicni");
 }

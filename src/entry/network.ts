@@ -26,9 +26,7 @@ export function attachmentsOf(
 }
 
 /** Whether the network needs its rules still. The records are looked at first: they are far cheaper. */
-export function isUsed(conf: NetConf, host: Host, except: AttachmentKey | null = null): boolean {
-  const gone = except === null ? null : formatKey(except);
-  const recorded = recordedAttachments(host, conf.stateDir, conf.network);
-  if (recorded.some((key) => formatKey(key) !== gone)) return true;
-  return attachmentsOf(conf, host, except).length > 0;
+export function isUsed(conf: NetConf, host: Host): boolean {
+  const hasRecord = recordedAttachments(host, conf.stateDir, conf.network).length > 0;
+  return hasRecord || attachmentsOf(conf, host).length > 0;
 }

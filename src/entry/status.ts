@@ -1,5 +1,6 @@
 import { checkForAdd, hasNoAddresses, type NetConf } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
+import { messageOf } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
 import { readRecord, recordedAttachments } from "../host/records.ts";
 import type { AttachmentKey } from "../ipam/reservation.ts";
@@ -122,7 +123,7 @@ function checkWritable(folder: string, host: Host): void {
     host.probeFolder(folder);
   } catch (error) {
     refuse(
-      `${folder} can't be written: ${error instanceof Error ? error.message : String(error)}`,
+      `${folder} can't be written: ${messageOf(error)}`,
       "see that the folder is writable and the disk has room",
     );
   }

@@ -1,5 +1,8 @@
 import { OverdueError } from "./errors.ts";
 
+/** Time for taking back what was begun, in milliseconds: a handful of spawns. */
+export const UNDO_TIME_MS = 10_000;
+
 /** The time one call may take, and the way to end it early. All times in milliseconds. */
 export interface Deadline {
   /** What is left, never negative; Infinity without a limit. */

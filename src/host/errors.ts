@@ -41,3 +41,13 @@ export class ExecuteError extends HostError {
     super(`${step.why}: \`${command}\` failed: ${stderr}`, hint);
   }
 }
+
+/** What was thrown, in words. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The name of a system call's error number (`ENOENT`); empty for anything else. */
+export function errnoOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}

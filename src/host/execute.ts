@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { type Command, formatOperation, formatStep, restoreTool } from "../plan/format.ts";
 import { HOST, type Plan, type Step } from "../plan/step.ts";
-import { createDeadline, type Deadline } from "./deadline.ts";
-import { ExecuteError, HostError, OverdueError } from "./errors.ts";
+import { createDeadline, type Deadline, UNDO_TIME_MS } from "./deadline.ts";
+import { ExecuteError, errnoOf, HostError, OverdueError } from "./errors.ts";
 import { inNetns } from "./netns.ts";
 import { spawn } from "./spawn.ts";
 
@@ -10,9 +10,6 @@ interface Batch {
   readonly steps: readonly Step[];
   readonly commands: readonly Command[];
 }
-
-/** Time for taking back what a failed or interrupted plan did, in milliseconds; it is a few `ip` runs. */
-const UNDO_TIME_MS = 10_000;
 
 /**
  * The iproute2 executor. Neighbouring steps of one tool and one namespace become one `ip -batch -` (one spawn each),
@@ -173,9 +170,8 @@ function writeSysctls(commands: readonly Command[]): Failure | null {
     try {
       writeFileSync(`/proc/sys/${key}`, value);
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? String(error.code) : "";
       // No /proc/sys/net/ipv6: the kernel runs without IPv6 (plugins#102).
-      if (optional && code === "ENOENT") continue;
+      if (optional && errnoOf(error) === "ENOENT") continue;
       const hint = `write ${value} to /proc/sys/${key} by hand to see why`;
       return { index, tried: index + 1, message: String(error), hint };
     }

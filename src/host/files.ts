@@ -1,11 +1,12 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { errnoOf } from "./errors.ts";
 
 /** What `read` gives; null when the file it wants is not there. */
 export function unlessMissing<T>(read: () => T): T | null {
   try {
     return read();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : "";
+    const code = errnoOf(error);
     if (code === "ENOENT" || code === "ENOTDIR") return null;
     throw error;
   }
@@ -33,7 +34,7 @@ export function replaceFile(path: string, text: string): void {
   try {
     writeNamed(temporary, text);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    if (errnoOf(error) !== "ENOENT") throw error;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     writeNamed(temporary, text);
   }

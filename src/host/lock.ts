@@ -2,7 +2,7 @@ import { ptr } from "bun:ffi";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { hashHex } from "../net/hash.ts";
 import type { Deadline } from "./deadline.ts";
-import { BusyError } from "./errors.ts";
+import { BusyError, errnoOf } from "./errors.ts";
 import { libc } from "./libc.ts";
 
 /** flock(2): LOCK_EX | LOCK_NB. */
@@ -79,8 +79,8 @@ export async function withAttachmentLock<T>(
   try {
     file = openLock(path);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    if (!isOptional || !["EROFS", "ENOSPC", "EDQUOT", "EACCES", "EPERM"].includes(code)) throw error;
+    if (!isOptional || !["EROFS", "ENOSPC", "EDQUOT", "EACCES", "EPERM"].includes(errnoOf(error)))
+      throw error;
     return await work();
   }
   return hold(file, path, byteOf(key), Number.POSITIVE_INFINITY, deadline, work);

@@ -12,6 +12,7 @@ import {
   reservationFile,
 } from "../ipam/reservation.ts";
 import { type Address, formatAddress, parseAddress } from "../net/address.ts";
+import { errnoOf } from "./errors.ts";
 import { writeNamed } from "./files.ts";
 import type { Host } from "./machine.ts";
 import { mtimeOf, readPoolFile, withoutAddresses, writePoolFile } from "./pool-file.ts";
@@ -159,7 +160,7 @@ function claim(host: Host, folder: string, key: AttachmentKey, address: Address)
     linkSync(temporary, target);
     return true;
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (errnoOf(error) !== "EEXIST") throw error;
     if (parseReservation(readFileSync(target, "utf8")) !== null) return false;
     // Under the lock nobody is half way through writing it: it names no owner and never will.
     host.log(`${target} names no owner (a torn write): taken as free`);

@@ -2,7 +2,7 @@ import { ptr } from "bun:ffi";
 import { closeSync } from "node:fs";
 import { HOST } from "../plan/step.ts";
 import type { Deadline } from "./deadline.ts";
-import { HostError } from "./errors.ts";
+import { HostError, messageOf } from "./errors.ts";
 import { libc } from "./libc.ts";
 import { heldLocks } from "./lock.ts";
 import type { Finished, SpawnRequest } from "./machine.ts";
@@ -72,7 +72,7 @@ function start(request: SpawnRequest) {
     for (const { readEnd } of [stdout, stderr]) closeSync(readEnd);
     if (error instanceof HostError) throw error;
     throw new HostError(
-      `can't run \`${program}\`: ${error instanceof Error ? error.message : String(error)} (PATH=${path})`,
+      `can't run \`${program}\`: ${messageOf(error)} (PATH=${path})`,
       `install the package that provides \`${program}\`, or put it on the PATH of the container runtime`,
     );
   } finally {

@@ -1,6 +1,6 @@
 import { ptr } from "bun:ffi";
 import { writeSync } from "node:fs";
-import { HostError } from "./errors.ts";
+import { errnoOf, HostError } from "./errors.ts";
 import { libc } from "./libc.ts";
 
 const POLLOUT = 4;
@@ -21,7 +21,7 @@ export function print(text: string): void {
     try {
       at += writeSync(1, bytes, at, Math.min(CHUNK_BYTES, bytes.length - at));
     } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error;
+      if (errnoOf(error) !== "EAGAIN") throw error;
     }
   }
 }

@@ -68,7 +68,7 @@ describe("each rule can fail", () => {
     ["names", "src/common/a.ts", ""],
     ["names", "src/host/manager.test.ts", ""],
     ["lock file", "package-lock.json", '"resolved": "https://mirror.example/x.tgz"'],
-    ["lock file", "package-lock.json", '"x": "https://registry.npmjs.org/x"'],
+    ["lock file", "package-lock.json", '"x": "https://registry.example/x"'],
   ])("%s: by %s with %j", (name, path, text) => {
     expect(report(name, [{ path, text }])).toContain(`${path}`);
     expect(report(name, [{ path, text }])).toContain("Why this is a rule: ");

@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import type { Host } from "../../host/machine.ts";
 import { HOST } from "../../plan/step.ts";
 import { LAB_PREFIX } from "../../topology/lab.ts";
+import { attempt } from "../attempt.ts";
 import { callPlugin } from "./call.ts";
 import { LAB_FOLDER, labNamespaces, readLab } from "./state.ts";
 
@@ -27,18 +28,10 @@ export async function labDown(
 
 /** As a runtime would: DEL for every pod. A failure is told and does not keep the rest from going. */
 async function detachPods(self: readonly string[], host: Host, present: readonly string[]): Promise<void> {
-  const attempt = async <T>(work: () => T | Promise<T>): Promise<T | null> => {
-    try {
-      return await work();
-    } catch (error) {
-      host.log(`lab down: ${error instanceof Error ? error.message : String(error)}`);
-      return null;
-    }
-  };
-  const lab = await attempt(() => readLab(host));
+  const lab = await attempt("lab down", host, () => readLab(host));
   for (const pod of lab?.pods ?? []) {
     const node = lab?.nodes.find(({ name }) => name === pod.node);
     if (node === undefined || !present.includes(`${LAB_PREFIX}${pod.node}`)) continue;
-    await attempt(() => callPlugin("DEL", node, pod, self, host));
+    await attempt("lab down", host, () => callPlugin("DEL", node, pod, self, host));
   }
 }

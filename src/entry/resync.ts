@@ -1,10 +1,11 @@
 import type { Host } from "../host/machine.ts";
 import { observeFilter, observeRoutes } from "../host/observe.ts";
 import { FAMILIES } from "../net/address.ts";
+import type { ClusterNode } from "../net/node.ts";
 import { diffRoutes } from "../plan/diff.ts";
 import type { NetnsPath, Plan } from "../plan/step.ts";
 import { restoreForward } from "../topology/forward.ts";
-import { describeNode, type TopologyNode } from "../topology/node.ts";
+import { describeNode } from "../topology/node.ts";
 
 /** What one node needs changed, and what of others is in its way. */
 export interface Resync {
@@ -17,7 +18,7 @@ export interface Resync {
  * when all is well). Nothing is changed here. `netns` is the node's namespace, `device` its link to the node network.
  */
 export async function planResync(
-  nodes: readonly TopologyNode[],
+  nodes: readonly ClusterNode[],
   self: string,
   device: string,
   netns: NetnsPath,

@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { type Command, formatOperation, formatStep, restoreTool } from "../plan/format.ts";
+import { type Command, formatOperation, formatStep } from "../plan/format.ts";
 import { HOST, type Plan, type Step } from "../plan/step.ts";
 import { createDeadline, type Deadline, UNDO_TIME_MS } from "./deadline.ts";
 import { ExecuteError, errnoOf, HostError, OverdueError } from "./errors.ts";
@@ -103,15 +103,12 @@ async function runBatch(batch: Batch, deadline: Deadline): Promise<Failure | nul
         return await runLines(first.tool, netns, batch, deadline);
       case "sysctl":
         return inNetns(netns, () => writeSysctls(batch.commands));
+      case "ethtool":
+        throw new HostError("no way to set offloads yet", "");
       case "nft":
         return await runRules(["nft", "-f", "-"], first.lines, netns, deadline);
       case "iptables-restore":
-        return await runRules(
-          [restoreTool(first.family), "--noflush", "-w", "10"],
-          first.lines,
-          netns,
-          deadline,
-        );
+        return await runRules([first.program, "--noflush", "-w", "10"], first.lines, netns, deadline);
     }
   } catch (error) {
     if (error instanceof HostError && !(error instanceof OverdueError)) {

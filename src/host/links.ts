@@ -81,6 +81,7 @@ function decodeLink(message: Message): ObservedLink {
     masterIndex: found.get(IFLA_MASTER)?.getUint32(0, true) ?? null,
     portState: port?.get(IFLA_BRPORT_STATE)?.getUint8(0) ?? null,
     hairpin: port === undefined ? null : port.get(IFLA_BRPORT_MODE)?.getUint8(0) === 1,
+    vxlan: null,
     isolated: port === undefined ? null : port.get(IFLA_BRPORT_ISOLATED)?.getUint8(0) === 1,
   };
 }

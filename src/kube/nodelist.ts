@@ -1,20 +1,7 @@
 import * as v from "valibot";
-import { type Address, formatAddress, isSameAddress, parseAddress } from "../net/address.ts";
-import { formatPrefix, hasHostBits, overlaps, type Prefix, parsePrefix } from "../net/prefix.ts";
-
-/** What we need of one Node. */
-export interface NodeEntry {
-  readonly name: string;
-  readonly podCidrs: readonly Prefix[];
-  /** The InternalIPs, in the order of the Node. */
-  readonly addresses: readonly Address[];
-}
-
-/** All Nodes at one moment; what is wrong with one is told and leaves the others as they are. */
-export interface NodeSnapshot {
-  readonly nodes: readonly NodeEntry[];
-  readonly faults: readonly { readonly node: string; readonly message: string }[];
-}
+import { formatAddress, isSameAddress, parseAddress } from "../net/address.ts";
+import type { ClusterNode, NodeSnapshot } from "../net/node.ts";
+import { formatPrefix, hasHostBits, overlaps, parsePrefix } from "../net/prefix.ts";
 
 const NodeListSchema = v.object({
   items: v.array(
@@ -44,13 +31,13 @@ export function parseNodeList(text: string): NodeSnapshot {
       `not a NodeList: ${v.getDotPath(issue) ?? "document"}: expected ${issue.expected}, got ${issue.received}`,
     );
   }
-  const nodes: NodeEntry[] = [];
+  const nodes: ClusterNode[] = [];
   const faults: { node: string; message: string }[] = [];
   for (const item of parsed.output.items) {
     const { podCIDR, podCIDRs } = item.spec ?? {};
     const texts = podCIDRs !== undefined && podCIDRs.length > 0 ? podCIDRs : podCIDR ? [podCIDR] : [];
     const internal = (item.status?.addresses ?? []).filter(({ type }) => type === "InternalIP");
-    const entry: NodeEntry = {
+    const entry: ClusterNode = {
       name: item.metadata.name,
       podCidrs: texts.flatMap((cidr) => parsePrefix(cidr) ?? []),
       addresses: internal.flatMap(({ address }) => parseAddress(address) ?? []),
@@ -72,7 +59,7 @@ function isOddCidr(text: string): boolean {
 }
 
 /** What is wrong with a Node by itself; null when nothing is. */
-function faultOf(node: NodeEntry, texts: readonly string[], odd: readonly string[]): string | null {
+function faultOf(node: ClusterNode, texts: readonly string[], odd: readonly string[]): string | null {
   if (texts.length === 0) return "has no pod CIDR (spec.podCIDRs is [])";
   if (odd.length > 0) return `has a value that is no address or network: ${odd.join(", ")}`;
   if (node.addresses.length === 0) return "has no InternalIP";
@@ -83,7 +70,7 @@ function faultOf(node: NodeEntry, texts: readonly string[], odd: readonly string
 }
 
 /** What contradicts an earlier Node; the earlier one keeps what it has. */
-function conflictOf(node: NodeEntry, earlier: readonly NodeEntry[]): string | null {
+function conflictOf(node: ClusterNode, earlier: readonly ClusterNode[]): string | null {
   for (const other of earlier) {
     if (other.name === node.name) return "is in the list twice";
     const cidr = node.podCidrs.find((a) => other.podCidrs.some((b) => overlaps(a, b)));
@@ -95,7 +82,7 @@ function conflictOf(node: NodeEntry, earlier: readonly NodeEntry[]): string | nu
 }
 
 /** The same form, for a lab that has no API server. */
-export function formatNodeList(nodes: readonly NodeEntry[]): string {
+export function formatNodeList(nodes: readonly ClusterNode[]): string {
   const items = nodes.map(({ name, podCidrs, addresses }) => ({
     apiVersion: "v1",
     kind: "Node",

@@ -1,3 +1,4 @@
+import type { Address } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
 
 /** A link as the kernel shows it. `portState` is its bridge port state (3: forwarding), null when it is no port. */
@@ -21,6 +22,35 @@ export interface ObservedLink {
   readonly vlanFiltering: boolean | null;
   /** IFLA_IFALIAS; empty when it has none. */
   readonly alias: string;
+  /** Null for any other kind; `local` null when none is set. */
+  readonly vxlan: {
+    readonly vni: number;
+    readonly port: number;
+    readonly local: Address | null;
+    readonly learning: boolean;
+  } | null;
+}
+
+/** One static entry of a VXLAN device's forwarding database: frames for `mac` go to the outer address `dst`. */
+export interface ObservedFdb {
+  readonly mac: string;
+  readonly dst: Address;
+}
+
+/** One neighbour entry; `isPermanent`: it never ages (NUD_PERMANENT), as ours are. */
+export interface ObservedNeighbour {
+  readonly address: Address;
+  readonly mac: string;
+  readonly isPermanent: boolean;
+}
+
+/** What the kernel would do with a packet to an address (`ip route get`); null in place of it: unreachable. */
+export interface RouteLookup {
+  /** Null: the address is on the link itself. */
+  readonly gateway: Address | null;
+  readonly ifindex: number;
+  /** The address is one of this machine. */
+  readonly isLocal: boolean;
 }
 
 /** One address on a link. */

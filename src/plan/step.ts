@@ -8,7 +8,7 @@ export const HOST = "";
 /** Route protocol number that marks a route as ours (DESIGN §5 "Ownership"). */
 export const ROUTE_PROTOCOL = 157;
 
-/** One end of a veth pair, or a bridge, as it is born. `mtu` in bytes. */
+/** One end of a veth pair, a bridge or a VXLAN device (learning off), as it is born. `mtu` in bytes. */
 export type NewLink =
   | {
       readonly kind: "bridge";
@@ -30,6 +30,18 @@ export type NewLink =
         readonly mtu?: number;
         readonly netns: NetnsPath;
       };
+    }
+  | {
+      readonly kind: "vxlan";
+      readonly name: string;
+      readonly mac: string;
+      readonly mtu: number;
+      /** VXLAN network identifier, 24 bits. */
+      readonly vni: number;
+      /** UDP port of the outer packets. */
+      readonly port: number;
+      /** Source of the outer packets; its family is that of the underlay. */
+      readonly local: Address;
     };
 
 /** What `ip link set` can change on an existing link. */
@@ -74,6 +86,9 @@ export interface RouteSpec {
   readonly onlink?: boolean;
 }
 
+/** iptables over nf_tables, or over the older x_tables; a machine may have rules in both. */
+export type IptablesVariant = "nft" | "legacy";
+
 /** What a step does; typed, never an argv string. */
 export type Operation =
   | { readonly op: "link.add"; readonly link: NewLink }
@@ -84,13 +99,35 @@ export type Operation =
   | { readonly op: "route.append" | "route.replace" | "route.del"; readonly route: RouteSpec }
   /** The entry of an address, there or not, is empty afterwards: the next packet asks for the MAC. */
   | { readonly op: "neigh.forget"; readonly dev: string; readonly address: Address }
+  /** A neighbour entry that never ages (NUD_PERMANENT). */
+  | {
+      readonly op: "neigh.replace" | "neigh.del";
+      readonly dev: string;
+      readonly address: Address;
+      readonly mac: string;
+    }
+  /** Where a VXLAN device sends frames for a MAC: `dst` is the outer address. */
+  | {
+      readonly op: "fdb.replace" | "fdb.del";
+      readonly dev: string;
+      readonly mac: string;
+      readonly dst: Address;
+    }
+  /** Whether the link may leave checksums to hardware (`ethtool -K … tx-checksum-ip-generic`). */
+  | { readonly op: "link.offload"; readonly name: string; readonly txChecksum: boolean }
   | ({ readonly op: "vlan.add" | "vlan.del" } & PortVlan)
   /** Adds or deletes a named namespace (`ip netns`), only used by the lab. */
   | { readonly op: "netns.add" | "netns.del"; readonly name: string }
   /** `key` is the path below /proc/sys with `/`; `optional`: a missing file is no error (IPv6 off). */
   | { readonly op: "sysctl.set"; readonly key: string; readonly value: string; readonly optional: boolean }
   /** One `iptables-restore --noflush -w`; `lines` is its input, tables with their COMMIT. */
-  | { readonly op: "rules.restore"; readonly family: Family; readonly lines: readonly string[] }
+  | {
+      readonly op: "rules.restore";
+      readonly family: Family;
+      readonly lines: readonly string[];
+      /** Which of the two iptables; absent: the one that `iptables-restore` is on this machine. */
+      readonly variant?: IptablesVariant;
+    }
   /** One `nft -f -`, a single transaction; `lines` is its input. */
   | { readonly op: "rules.nft"; readonly lines: readonly string[] };
 

@@ -1,7 +1,7 @@
 import { type Address, addOffset, FAMILIES, type Family } from "../net/address.ts";
+import type { ClusterNode } from "../net/node.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { HOST, type NewLink, type Operation, type Plan, type Step } from "../plan/step.ts";
-import type { TopologyNode } from "./node.ts";
 
 /** Every namespace of the lab begins with this: what `lab down` may remove. */
 export const LAB_PREFIX = "mclab-";
@@ -39,7 +39,7 @@ export function describeLab(
   count: number,
   underlay: readonly LabRange[],
   cluster: readonly LabRange[],
-): TopologyNode[] {
+): ClusterNode[] {
   return Array.from({ length: count }, (_, index) => ({
     name: `node${index + 1}`,
     addresses: underlay.map((range) => part(range, index + 1).address),
@@ -48,7 +48,7 @@ export function describeLab(
 }
 
 /** The plan that makes switch and nodes; the machine's own namespace gets nothing. `underlayLengths` in bits. */
-export function planLab(nodes: readonly TopologyNode[], underlayLengths: ReadonlyMap<Family, number>): Plan {
+export function planLab(nodes: readonly ClusterNode[], underlayLengths: ReadonlyMap<Family, number>): Plan {
   const fabric = netnsPath(LAB_SWITCH);
   return [
     namespace(LAB_SWITCH, "the underlay switch, in a namespace of its own"),
@@ -67,7 +67,7 @@ function step(netns: string, why: string, operation: Operation): Step {
   return { ...operation, netns, why };
 }
 
-function nodeSteps(node: TopologyNode, fabric: string, lengths: ReadonlyMap<Family, number>): Step[] {
+function nodeSteps(node: ClusterNode, fabric: string, lengths: ReadonlyMap<Family, number>): Step[] {
   const netns = netnsPath(labNetns(node.name));
   const why = `${node.name}: cable to the underlay`;
   const cable: NewLink = { kind: "veth", name: LAB_DEVICE, peer: { name: node.name, netns: fabric } };

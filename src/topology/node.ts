@@ -1,13 +1,7 @@
-import type { Address, Family } from "../net/address.ts";
+import type { Family } from "../net/address.ts";
+import type { ClusterNode } from "../net/node.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { ROUTE_PROTOCOL, type RouteSpec } from "../plan/step.ts";
-
-/** A Node as topology sees it (`kube/nodelist.ts` makes them). */
-export interface TopologyNode {
-  readonly name: string;
-  readonly podCidrs: readonly Prefix[];
-  readonly addresses: readonly Address[];
-}
 
 /** What should be on one node: a route to each peer's pod CIDRs, and the CIDRs that FORWARD must let through. */
 export interface NodeNetwork {
@@ -20,7 +14,7 @@ export interface NodeNetwork {
  * family, marked with our route protocol. `device` is the link of the node network. Throws RangeError when `self` is
  * not among the nodes.
  */
-export function describeNode(nodes: readonly TopologyNode[], self: string, device: string): NodeNetwork {
+export function describeNode(nodes: readonly ClusterNode[], self: string, device: string): NodeNetwork {
   if (!nodes.some(({ name }) => name === self)) throw new RangeError(`node ${self} is not in the NodeList`);
   const routes = nodes
     .filter(({ name }) => name !== self)

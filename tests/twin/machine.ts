@@ -44,6 +44,7 @@ export function fakeLink(known: Partial<ObservedLink>): ObservedLink {
     hairpin: null,
     isolated: null,
     vlanFiltering: null,
+    vxlan: null,
     ...known,
   };
 }

@@ -26,15 +26,22 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   entry: ["net", "cni", "ipam", "plan", "topology", "wasm", "host", "kube"],
 };
 
-/** The lab may take its time: it is no CNI call. */
-const LAB = /^src\/entry\/lab\//;
+/** What may take its time: it is no CNI call. */
+const LAB = /^src\/entry\/(lab|agent|bench)\//;
 
 /** Who may import a package; `dynamic`: places where only `await import()` is allowed. */
 const PACKAGES: readonly { readonly of: RegExp; readonly places: RegExp; readonly dynamic?: RegExp }[] = [
-  { of: /^valibot$/, places: /^src\/(cni|host|kube|entry\/lab)\// },
+  { of: /^valibot$/, places: /^src\/(cni|host|kube|entry\/(lab|agent))\// },
   { of: /^(commander|ip-cidr)$/, places: LAB, dynamic: /^src\/entry\// },
+  // Its one file with the kubeconfig: the whole package would bring every API type there is into memory.
+  { of: /^@kubernetes\/client-node/, places: /^src\/kube\// },
+  { of: /^prom-client$/, places: /^src\/entry\/agent\// },
+  { of: /^tinybench$/, places: /^src\/entry\/bench\// },
   { of: /^bun:ffi$/, places: /^src\/host\// },
-  { of: /^node:/, places: /^src\/(host\/|wasm\/module\.ts$|entry\/(main|plan)\.ts$|entry\/lab\/)/ },
+  {
+    of: /^node:/,
+    places: /^src\/(host\/|kube\/|wasm\/module\.ts$|entry\/(main|plan)\.ts$|entry\/(lab|bench)\/)/,
+  },
 ];
 
 /** The compiled module is the one thing outside of src that src imports. */

@@ -1,15 +1,15 @@
 import * as v from "valibot";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
+import type { ClusterNode } from "../../net/node.ts";
 import { formatPrefix } from "../../net/prefix.ts";
 import { labNetns, netnsPath } from "../../topology/lab.ts";
-import type { TopologyNode } from "../../topology/node.ts";
 import { type LabPod, nodeFolder } from "./state.ts";
 
 const ResultSchema = v.looseObject({ ips: v.array(v.looseObject({ address: v.string() })) });
 
 /** The network configuration of one virtual node: one range set for each of its pod CIDRs. */
-export function nodeConfig(node: TopologyNode): string {
+export function nodeConfig(node: ClusterNode): string {
   return JSON.stringify({
     cniVersion: "1.0.0",
     name: "minicni",
@@ -30,7 +30,7 @@ export function nodeConfig(node: TopologyNode): string {
  */
 export async function callPlugin(
   command: "ADD" | "DEL",
-  node: TopologyNode,
+  node: ClusterNode,
   pod: Pick<LabPod, "name" | "containerId" | "netns">,
   self: readonly string[],
   host: Host,

@@ -2,8 +2,8 @@ import * as v from "valibot";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { parseNodeList } from "../../kube/nodelist.ts";
+import type { ClusterNode } from "../../net/node.ts";
 import { LAB_PREFIX } from "../../topology/lab.ts";
-import type { TopologyNode } from "../../topology/node.ts";
 
 /** Where a lab keeps its NodeList, its pods, and each node's own folder. */
 export const LAB_FOLDER = "/run/minicni-lab";
@@ -36,7 +36,7 @@ export function writePods(host: Host, pods: readonly LabPod[]): void {
 }
 
 /** Reads a lab; null when there is none. Throws HostError when its files are not what a lab writes. */
-export function readLab(host: Host): { nodes: readonly TopologyNode[]; pods: readonly LabPod[] } | null {
+export function readLab(host: Host): { nodes: readonly ClusterNode[]; pods: readonly LabPod[] } | null {
   const nodeList = host.readFile(`${LAB_FOLDER}/nodelist.json`);
   if (nodeList === null) return null;
   const pods = v.safeParse(

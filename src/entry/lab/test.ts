@@ -2,8 +2,8 @@ import { openProber, type ProbeAnswer, startEcho } from "../../host/echo.ts";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { formatAddress } from "../../net/address.ts";
+import type { ClusterNode } from "../../net/node.ts";
 import { LAB_DEVICE, labNetns, netnsPath } from "../../topology/lab.ts";
-import type { TopologyNode } from "../../topology/node.ts";
 import { planResync } from "../resync.ts";
 import { type LabPod, readLab } from "./state.ts";
 
@@ -33,7 +33,7 @@ export interface Probe {
 
 /** A whole run. `drift` names nodes whose routes or rules are not as desired, and why. */
 export interface LabReport {
-  readonly nodes: readonly TopologyNode[];
+  readonly nodes: readonly ClusterNode[];
   readonly pods: readonly LabPod[];
   readonly probes: readonly Probe[];
   readonly drift: readonly string[];
@@ -85,7 +85,7 @@ function podEndpoint({ node, name, netns, addresses }: LabPod): Endpoint {
 }
 
 /** A node speaks from its underlay addresses, and to its own pods from the gateway addresses of its bridge. */
-function nodeEndpoint({ name, addresses, podCidrs }: TopologyNode, pods: readonly LabPod[]): Endpoint {
+function nodeEndpoint({ name, addresses, podCidrs }: ClusterNode, pods: readonly LabPod[]): Endpoint {
   const own = addresses.map(formatAddress);
   const gateways = podCidrs.map(({ address }) => formatAddress({ ...address, value: address.value + 1n }));
   const isTaken = (address: string) => pods.some((pod) => pod.addresses.includes(address));

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { formatNodeList, type NodeEntry, parseNodeList } from "../../../src/kube/nodelist.ts";
+import { formatNodeList, parseNodeList } from "../../../src/kube/nodelist.ts";
+import type { ClusterNode } from "../../../src/net/node.ts";
 import { address, prefix, thrown } from "../../twin/words.ts";
 
 const internal = (text: string) => ({ type: "InternalIP", address: text });
@@ -10,7 +11,7 @@ const item = (name: string, podCIDRs: readonly string[], addresses: readonly obj
 });
 const list = (...items: readonly object[]) => JSON.stringify({ apiVersion: "v1", kind: "List", items });
 const GOOD = item("good", ["10.244.9.0/24"], [internal("192.168.0.9")]);
-const GOOD_ENTRY: NodeEntry = {
+const GOOD_ENTRY: ClusterNode = {
   name: "good",
   podCidrs: [prefix("10.244.9.0/24")],
   addresses: [address("192.168.0.9")],
@@ -147,7 +148,7 @@ describe("parseNodeList", () => {
 
 describe("formatNodeList", () => {
   test("writes what parseNodeList reads", () => {
-    const dual: NodeEntry = {
+    const dual: ClusterNode = {
       name: "dual",
       podCidrs: [prefix("10.244.1.0/24"), prefix("fd00:1::/64")],
       addresses: [address("192.168.0.1"), address("fd01::1")],

@@ -31,6 +31,7 @@ const LINK: ObservedLink = {
   isolated: null,
   promisc: false,
   vlanFiltering: false,
+  vxlan: null,
   alias: "",
 };
 const carries = (text: string, linkLocal = false): ObservedAddress => ({ prefix: prefix(text), linkLocal });

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { describeNode, type TopologyNode } from "../../../src/topology/node.ts";
+import type { ClusterNode } from "../../../src/net/node.ts";
+import { describeNode } from "../../../src/topology/node.ts";
 import { address, describeRoute, prefix, thrown } from "../../twin/words.ts";
 
-const node = (name: string, podCidrs: readonly string[], addresses: readonly string[]): TopologyNode => ({
+const node = (name: string, podCidrs: readonly string[], addresses: readonly string[]): ClusterNode => ({
   name,
   podCidrs: podCidrs.map(prefix),
   addresses: addresses.map(address),

@@ -32,6 +32,7 @@ const link = (index: number, name: string, kind: string, masterIndex: number | n
   isolated: null,
   promisc: false,
   vlanFiltering: null,
+  vxlan: null,
   alias: "",
 });
 const NOTHING: VlanGatewayFacts = { bridge: null, link: null, port: null, addresses: [] };

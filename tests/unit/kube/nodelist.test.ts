@@ -128,13 +128,32 @@ describe("parseNodeList", () => {
     expect(faults).toEqual([{ node: odd.metadata.name, message }]);
   });
 
+  test("names a Node of which something can't be read, and keeps the others", () => {
+    const odd = { metadata: { name: "odd" }, spec: { podCIDRs: "10.0.0.0/8" } };
+    expect(parseNodeList(list(GOOD, odd))).toEqual({
+      nodes: [GOOD_ENTRY],
+      faults: [{ node: "odd", message: 'is malformed: spec.podCIDRs: expected Array, got "10.0.0.0/8"' }],
+    });
+  });
+
+  test("reads a list of the API, in whatever order its keys are", () => {
+    const text = JSON.stringify({ items: [GOOD], metadata: { resourceVersion: "1" }, kind: "NodeList" });
+    expect(parseNodeList(text).nodes).toEqual([GOOD_ENTRY]);
+  });
+
   test.each([
-    ["null", "document"],
+    ["null", "items"],
     ["[]", "items"],
     ["{}", "items"],
     ['{"items":{}}', "items"],
+    ['{"items":null}', "items"],
+    ['{"kind":"PodList","items":[]}', "kind"],
     ['{"items":[{"metadata":{}}]}', "items.0.metadata.name"],
-    ['{"items":[{"metadata":{"name":"a"},"spec":{"podCIDRs":"10.0.0.0/8"}}]}', "items.0.spec.podCIDRs"],
+    [
+      '{"items":[{"kind":"Node","metadata":{"name":"a"}},{"kind":"Pod","metadata":{"name":"b"}}]}',
+      "items.1.kind",
+    ],
+    ['{"items":[7]}', "items.0"],
   ])("refuses %s, which is no NodeList", (text, place) => {
     const error = thrown(() => parseNodeList(text));
     expect(error).toBeInstanceOf(SyntaxError);

@@ -2,10 +2,10 @@ import { dlopen, FFIType } from "bun:ffi";
 import { HostError } from "./errors.ts";
 
 const SIGNATURES = {
-  ioctl: { args: [FFIType.i32, FFIType.u64], returns: FFIType.i32 },
+  /** Variadic in C, as fcntl is; on Linux a pointer argument is passed alike. */
+  ioctl: { args: [FFIType.i32, FFIType.u64, FFIType.ptr], returns: FFIType.i32 },
   setns: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
   flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
-  /** Variadic in C; on Linux a pointer argument is passed alike. */
   fcntl: { args: [FFIType.i32, FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
   socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
   setsockopt: {

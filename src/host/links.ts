@@ -19,6 +19,8 @@ const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_BR_VLAN_FILTERING = 7;
+/** IFLA_VXLAN_ of include/uapi/linux/if_link.h. */
+const VXLAN = { id: 1, local: 4, learning: 7, port: 15, local6: 17 } as const;
 const IFLA_BRPORT_STATE = 1;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_ISOLATED = 33;
@@ -65,8 +67,9 @@ function decodeLink(message: Message): ObservedLink {
   const slave = details.get(IFLA_INFO_SLAVE_DATA);
   const port = slave === undefined ? undefined : attributes(slave, 0);
   const kind = text(details.get(IFLA_INFO_KIND));
-  const data = kind === "bridge" ? details.get(IFLA_INFO_DATA) : undefined;
-  const filtering = data === undefined ? undefined : attributes(data, 0).get(IFLA_BR_VLAN_FILTERING);
+  const data = details.get(IFLA_INFO_DATA);
+  const own = data === undefined ? undefined : attributes(data, 0);
+  const filtering = kind === "bridge" ? own?.get(IFLA_BR_VLAN_FILTERING) : undefined;
   const flags = message.body.getUint32(8, true);
   return {
     index: message.body.getInt32(4, true),
@@ -81,8 +84,19 @@ function decodeLink(message: Message): ObservedLink {
     masterIndex: found.get(IFLA_MASTER)?.getUint32(0, true) ?? null,
     portState: port?.get(IFLA_BRPORT_STATE)?.getUint8(0) ?? null,
     hairpin: port === undefined ? null : port.get(IFLA_BRPORT_MODE)?.getUint8(0) === 1,
-    vxlan: null,
+    vxlan: kind === "vxlan" && own !== undefined ? decodeVxlan(own) : null,
     isolated: port === undefined ? null : port.get(IFLA_BRPORT_ISOLATED)?.getUint8(0) === 1,
+  };
+}
+
+function decodeVxlan(own: ReadonlyMap<number, DataView>): ObservedLink["vxlan"] {
+  const local = own.get(VXLAN.local) ?? own.get(VXLAN.local6);
+  return {
+    vni: own.get(VXLAN.id)?.getUint32(0, true) ?? 0,
+    // __be16, unlike everything around it.
+    port: own.get(VXLAN.port)?.getUint16(0) ?? 0,
+    local: local === undefined ? null : decodeAddress(local),
+    learning: own.get(VXLAN.learning)?.getUint8(0) !== 0,
   };
 }
 

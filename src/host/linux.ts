@@ -2,11 +2,16 @@ import { readdirSync, readFileSync, rmSync, statSync, writeSync } from "node:fs"
 import { flushConnections, trackedConnections } from "./conntrack.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 import { executePlan } from "./execute.ts";
+import { executeEach } from "./execute-each.ts";
 import { probeFolder, replaceFile, temporaryOf, unlessMissing } from "./files.ts";
 import { observeAddresses, observeLink, observeLinks, observeRouteMtu } from "./links.ts";
 import { withAttachmentLock, withLock } from "./lock.ts";
 import type { Host } from "./machine.ts";
+import { watchKernel } from "./monitor.ts";
+import { observeForwarding, observeNeighbours } from "./neighbours.ts";
 import { isNetns } from "./netns.ts";
+import { observeTxChecksum } from "./offload.ts";
+import { lookupRoutes, observeRouteTable } from "./routes.ts";
 import { FALLBACK_PATH, spawn } from "./spawn.ts";
 
 /** The real machine, for a call that may take as long as `deadline` says (by default: as long as it takes). */
@@ -15,10 +20,17 @@ export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_I
     deadline,
     spawn: (request) => spawn(request, deadline),
     execute: (plan) => executePlan(plan, deadline),
+    executeEach: (plan) => executeEach(plan, deadline),
     link: observeLink,
     links: observeLinks,
     addresses: observeAddresses,
     routeMtu: observeRouteMtu,
+    routeTable: observeRouteTable,
+    lookupRoutes,
+    forwarding: observeForwarding,
+    neighbours: observeNeighbours,
+    txChecksum: observeTxChecksum,
+    watchKernel,
     flushConnections,
     trackedConnections,
     isFile: (path) => unlessMissing(() => statSync(path).isFile()) ?? false,

@@ -1,6 +1,13 @@
 import type { Address } from "../net/address.ts";
-import type { ObservedAddress, ObservedLink } from "../plan/state.ts";
-import type { NetnsPath, Plan } from "../plan/step.ts";
+import type { RouteTable } from "../plan/route-table.ts";
+import type {
+  ObservedAddress,
+  ObservedFdb,
+  ObservedLink,
+  ObservedNeighbour,
+  RouteLookup,
+} from "../plan/state.ts";
+import type { NetnsPath, Plan, Step } from "../plan/step.ts";
 import type { Deadline } from "./deadline.ts";
 
 /** What a finished child left; `stdout` and `stderr` read to the end. */
@@ -23,6 +30,25 @@ export interface SpawnRequest {
   readonly timeoutMs?: number;
 }
 
+/** A step that failed while those around it were run. */
+export interface StepFailure {
+  readonly step: Step;
+  /** As it could be pasted; only the operation's name where that is not possible. */
+  readonly command: string;
+  /** What the tool or the kernel said, in one line. */
+  readonly message: string;
+}
+
+/** Something in the kernel's network state of our namespace changed: a reason to look, never a fact to build on. */
+export interface KernelHint {
+  readonly kind: "link" | "address" | "route" | "rule";
+  readonly isDelete: boolean;
+  /** The link it is about; null where none is named (a rule, a blackhole route). */
+  readonly dev: string | null;
+  /** The line as `ip monitor` printed it. */
+  readonly text: string;
+}
+
 /** The machine, as a recipe sees it: an object of functions, so that a test can hand in a fake one. */
 export interface Host {
   /** The time this call may take. */
@@ -31,6 +57,11 @@ export interface Host {
   spawn(request: SpawnRequest): Promise<Finished>;
   /** Runs a plan; on failure takes back what was done and throws an ExecuteError. */
   execute(plan: Plan): Promise<void>;
+  /**
+   * Runs every step although others fail, each once, in order; nothing is taken back. Returns the failures. Throws
+   * only OverdueError.
+   */
+  executeEach(plan: Plan): Promise<StepFailure[]>;
   /** A link of our own namespace by name; null when there is none. */
   link(name: string): ObservedLink | null;
   /** All links of our own namespace. */
@@ -39,6 +70,24 @@ export interface Host {
   addresses(index: number): ObservedAddress[];
   /** MTU of the link that traffic to this address leaves by; null when there is no route. */
   routeMtu(towards: Address): number | null;
+  /**
+   * All routes of the main table of both families of our own namespace, multipath and blackhole ones included. Throws
+   * BusyError when a dump is interrupted again and again: nothing may be concluded from it.
+   */
+  routeTable(): RouteTable;
+  /** What the kernel would do with a packet to each address; null: unreachable. One socket for all. */
+  lookupRoutes(towards: readonly Address[]): (RouteLookup | null)[];
+  /** Permanent forwarding entries of a VXLAN device that have a remote address. */
+  forwarding(index: number): ObservedFdb[];
+  /** Neighbour entries of a link, both families. */
+  neighbours(index: number): ObservedNeighbour[];
+  /** Whether the link leaves checksums to hardware (tx-checksum-ip-generic); null when it can't be known. */
+  txChecksum(name: string): boolean | null;
+  /**
+   * Calls back for each change of links, addresses, routes and policy rules of our namespace, until closed. `onEnd`:
+   * nothing more will come, and why; not called once closed.
+   */
+  watchKernel(onHint: (hint: KernelHint) => void, onEnd: (why: string) => void): { close(): void };
   /** Forgets the tracked connections of these addresses; returns how many (none where nothing is tracked). */
   flushConnections(addresses: readonly Address[]): number;
   /** How many connections our own namespace tracks. */

@@ -1,25 +1,20 @@
-import { ptr } from "bun:ffi";
 import type { Address } from "../net/address.ts";
 import { BusyError, HostError } from "./errors.ts";
-import { libc } from "./libc.ts";
+import { createPage, type NetlinkSocket, type Page, withNetlink } from "./netlink-socket.ts";
 
 /** Message types and flags of include/uapi/linux/{netlink,rtnetlink}.h. */
-const AF_NETLINK = 16;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLM_F_DUMP = 0x300;
 const NLM_F_DUMP_INTR = 0x10;
-const SOL_NETLINK = 270;
-const NETLINK_GET_STRICT_CHK = 12;
-const MSG_TRUNC = 0x20;
-const SOL_SOCKET = 1;
-const SO_RCVTIMEO = 20;
 const HEADER_BYTES = 16;
-/** The kernel fills up to 32 KB of a dump at once, given room (NLMSG_GOODSIZE, netlink_dump). */
-const BUFFER_BYTES = 64 * 1024;
+/** Errors of a table that is not there: no such FIB table yet, a kernel without IPv6. */
+const EMPTY: ReadonlySet<number> = new Set([2, 97]);
+const EINTR = 4;
+/** How often an interrupted dump is asked again. */
+const DUMP_ATTEMPTS = 5;
 
 /** One message from the kernel: its type and what follows the header. */
 export interface Message {
@@ -44,46 +39,36 @@ export interface Query {
  * told which). A dump that was interrupted by a change (NLM_F_DUMP_INTR) is asked again, at most five times.
  */
 export function ask(query: Query, onError: (errno: number) => void): Message[] {
-  for (let attempt = 0; attempt < 5; attempt++) {
-    const answers = askOnce(query, onError);
-    if (answers !== null) return answers;
+  return untilWhole(() =>
+    withNetlink(query.protocol ?? 0, (socket) => {
+      socket.send(encodeRequest(query, query.dump ? NLM_F_DUMP : NLM_F_ACK));
+      return receive(socket, query.accept, onError);
+    }),
+  );
+}
+
+/** Throws BusyError when `work` says null each time: the dump was interrupted. */
+function untilWhole<T>(work: () => T | null): T {
+  for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+    const found = work();
+    if (found !== null) return found;
   }
   throw new BusyError("the kernel's tables never stood still for a dump", "try again");
 }
 
-function askOnce(query: Query, onError: (errno: number) => void): Message[] | null {
-  const socket = libc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, query.protocol ?? 0);
-  if (socket < 0) throw new HostError("can't open a netlink socket", "allow AF_NETLINK to this process");
-  try {
-    const one = new Int32Array([1]);
-    libc().setsockopt(socket, SOL_NETLINK, NETLINK_GET_STRICT_CHK, ptr(one), 4);
-    // struct timeval of 5 s: the kernel answers at once, a hang would be a fault of ours.
-    libc().setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, ptr(new BigInt64Array([5n, 0n])), 16);
-    const request = encode(query);
-    if (Number(libc().send(socket, ptr(request), request.length, 0)) !== request.length) {
-      throw new HostError("a netlink request was not taken", "allow AF_NETLINK to this process");
-    }
-    return receive(socket, query.accept, onError);
-  } finally {
-    libc().close(socket);
-  }
-}
-
 function receive(
-  socket: number,
+  socket: NetlinkSocket,
   accept: Query["accept"],
   onError: (errno: number) => void,
 ): Message[] | null {
   const messages: Message[] = [];
   let interrupted = false;
-  let buffer = new Uint8Array(BUFFER_BYTES);
+  let page = createPage();
   for (;;) {
-    const length = Number(libc().recv(socket, ptr(buffer), buffer.length, MSG_TRUNC));
-    if (length <= 0 || length > buffer.length) {
-      throw new HostError(`netlink answered with ${length} bytes`, "report this as a fault of minicni");
-    }
-    const view = new DataView(buffer.buffer, 0, length);
-    const isWanted = accept === undefined || accept(Buffer.from(buffer.buffer, 0, length));
+    const length = socket.receive(page);
+    const { view } = page;
+    const { buffer } = page.bytes;
+    const isWanted = accept === undefined || accept(Buffer.from(buffer, 0, length));
     for (let at = 0; at + HEADER_BYTES <= length; ) {
       const size = view.getUint32(at, true);
       const type = view.getUint16(at + 4, true);
@@ -102,21 +87,65 @@ function receive(
         return [];
       }
       if (size < HEADER_BYTES) break;
-      if (isWanted && (accept === undefined || accept(Buffer.from(buffer.buffer, at, size)))) {
-        messages.push({ type, body: new DataView(buffer.buffer, at + HEADER_BYTES, size - HEADER_BYTES) });
+      if (isWanted && (accept === undefined || accept(Buffer.from(buffer, at, size)))) {
+        messages.push({ type, body: new DataView(buffer, at + HEADER_BYTES, size - HEADER_BYTES) });
       }
       at += align(size);
     }
     // What was kept still points into it.
-    if (isWanted) buffer = new Uint8Array(BUFFER_BYTES);
+    if (isWanted) page = createPage();
   }
 }
 
-function align(size: number): number {
-  return (size + 3) & ~3;
+/** Takes one message: where its body begins in the page, and where it ends. */
+export type Visit<T> = (into: T, page: Page, body: number, end: number) => void;
+
+/**
+ * Dumps a table of the kernel into what `create` makes, without an object for each message: `visit` reads those of
+ * `answer`'s type where they lie. Asked again from a fresh start, as {@link ask} does, when a change interrupted it.
+ * Errors: ENOENT and EAFNOSUPPORT are an empty table (no IPv6, no such table yet), others throw HostError.
+ */
+export function dumpInto<T>(query: DumpQuery, create: () => T, visit: Visit<T>): T {
+  const page = createPage();
+  return untilWhole(() =>
+    withNetlink(0, (socket) => {
+      const into = create();
+      let isWhole = true;
+      socket.send(encodeRequest(query, NLM_F_DUMP));
+      for (;;) {
+        const length = socket.receive(page);
+        for (let at = 0; at + HEADER_BYTES <= length; ) {
+          const size = page.view.getUint32(at, true);
+          const type = page.view.getUint16(at + 4, true);
+          if ((page.view.getUint16(at + 6, true) & NLM_F_DUMP_INTR) !== 0) isWhole = false;
+          if (type === NLMSG_DONE || type === NLMSG_ERROR) {
+            const errno = size >= HEADER_BYTES + 4 ? -page.view.getInt32(at + HEADER_BYTES, true) : 0;
+            if (errno === EINTR) isWhole = false;
+            else if (errno !== 0 && !EMPTY.has(errno)) throw refusal(query.type, errno);
+            return isWhole ? into : null;
+          }
+          if (size < HEADER_BYTES) break;
+          if (type === query.answer) visit(into, page, at + HEADER_BYTES, at + size);
+          at += align(size);
+        }
+      }
+    }),
+  );
 }
 
-function encode(query: Query): Uint8Array {
+/** A dump of rtnetlink; `answer`: the type of the messages that are wanted. */
+export type DumpQuery = Pick<Query, "type" | "fixed" | "attributes"> & { readonly answer: number };
+
+function refusal(type: number, errno: number): HostError {
+  return new HostError(`the kernel refused a dump (rtnetlink ${type}): errno ${errno}`, "run as root");
+}
+
+/** One request as bytes. `flags` beside NLM_F_REQUEST; `sequence` comes back with the answer. */
+export function encodeRequest(
+  query: Pick<Query, "type" | "fixed" | "attributes">,
+  flags: number,
+  sequence = 1,
+): Uint8Array {
   const length =
     HEADER_BYTES +
     align(query.fixed.length) +
@@ -125,8 +154,8 @@ function encode(query: Query): Uint8Array {
   const view = new DataView(bytes.buffer);
   view.setUint32(0, length, true);
   view.setUint16(4, query.type, true);
-  view.setUint16(6, NLM_F_REQUEST | (query.dump ? NLM_F_DUMP : NLM_F_ACK), true);
-  view.setUint32(8, 1, true);
+  view.setUint16(6, NLM_F_REQUEST | flags, true);
+  view.setUint32(8, sequence, true);
   bytes.set(query.fixed, HEADER_BYTES);
   let at = HEADER_BYTES + align(query.fixed.length);
   for (const [type, payload] of query.attributes) {
@@ -136,6 +165,10 @@ function encode(query: Query): Uint8Array {
     at += align(4 + payload.length);
   }
   return bytes;
+}
+
+function align(size: number): number {
+  return (size + 3) & ~3;
 }
 
 /** The attributes that follow a fixed struct of `skip` bytes, by type (flag bits of the type removed). */
@@ -153,9 +186,13 @@ export function attributes(body: DataView, skip: number): Map<number, DataView> 
 
 /** An address from its 4 or 16 bytes in network order. */
 export function decodeAddress(view: DataView): Address {
-  let value = 0n;
-  for (let index = 0; index < view.byteLength; index++) value = (value << 8n) | BigInt(view.getUint8(index));
-  return { family: view.byteLength === 4 ? 4 : 6, value };
+  return readAddress(view, 0, view.byteLength);
+}
+
+/** An address from the 4 or 16 bytes in network order that begin at `at`. */
+export function readAddress(view: DataView, at: number, length: number): Address {
+  if (length === 4) return { family: 4, value: BigInt(view.getUint32(at)) };
+  return { family: 6, value: (view.getBigUint64(at) << 64n) | view.getBigUint64(at + 8) };
 }
 
 /** The 4 or 16 bytes of an address in network order. */

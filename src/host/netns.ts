@@ -14,7 +14,7 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 export function isNetns(path: NetnsPath): boolean {
   const file = openSync(path, OPEN_FLAGS);
   try {
-    return libc().ioctl(file, NS_GET_NSTYPE) === CLONE_NEWNET;
+    return libc().ioctl(file, NS_GET_NSTYPE, null) === CLONE_NEWNET;
   } finally {
     closeSync(file);
   }

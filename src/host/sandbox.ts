@@ -1,8 +1,8 @@
 import * as v from "valibot";
+import { parseDestination } from "../net/destination.ts";
 import { formatPrefix, parsePrefix } from "../net/prefix.ts";
 import { HostError } from "./errors.ts";
 import type { Host } from "./machine.ts";
-import { parseDestination } from "./observe.ts";
 
 /** What is inside a sandbox: one link, its addresses (`address/length`) and all routes by it, `via` null: on-link. */
 export interface SandboxState {

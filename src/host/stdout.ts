@@ -25,3 +25,8 @@ export function print(text: string): void {
     }
   }
 }
+
+/** Writes to standard error; throws what write(2) says (EPIPE, ENOSPC, EAGAIN). */
+export function printError(text: string): void {
+  writeSync(2, text);
+}

@@ -71,10 +71,24 @@ export interface PortVlan {
   readonly self?: boolean;
 }
 
+/** What a route is when it is no ordinary one, as `ip route` names it (RTN_… of rtnetlink). */
+export type RouteType =
+  | "local"
+  | "broadcast"
+  | "anycast"
+  | "multicast"
+  | "blackhole"
+  | "unreachable"
+  | "prohibit"
+  | "throw";
+
 /** A route; `via` absent: on-link. `metric` as in `ip route`. */
 export interface RouteSpec {
   readonly dst: Prefix;
+  /** Absent: an ordinary route. */
+  readonly type?: RouteType;
   readonly via?: Address;
+  /** Empty: no link is named (a blackhole of IPv4 has none). */
   readonly dev: string;
   readonly protocol?: number;
   readonly metric?: number;

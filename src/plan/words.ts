@@ -143,10 +143,10 @@ function routeWords(verb: string, route: RouteSpec): string[] {
   return [
     "route",
     verb,
+    ...(route.type === undefined ? [] : [route.type]),
     formatPrefix(route.dst),
     ...via,
-    "dev",
-    route.dev,
+    ...(route.dev === "" ? [] : ["dev", route.dev]),
     ...(route.onlink === true ? ["onlink"] : []),
     ...optional("proto", route.protocol),
     ...optional("scope", route.scope),

@@ -2,11 +2,14 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { createDeadline } from "../../src/host/deadline.ts";
 import { ExecuteError } from "../../src/host/errors.ts";
-import type { Finished, Host, SpawnRequest } from "../../src/host/machine.ts";
+import type { Finished, Host, KernelHint, SpawnRequest } from "../../src/host/machine.ts";
 import { formatPlan, formatStep } from "../../src/plan/format.ts";
-import type { ObservedAddress, ObservedLink } from "../../src/plan/state.ts";
-import { HOST, type Plan, type Step } from "../../src/plan/step.ts";
+import type { ObservedLink } from "../../src/plan/state.ts";
+import type { Plan, Step } from "../../src/plan/step.ts";
 import { listMemory, listReal, readReal } from "./files.ts";
+import { FakeNetwork } from "./network.ts";
+
+export { fakeLink } from "./network.ts";
 
 /** A machine in memory; only files below `root` are real, because the reservation store links them itself. */
 export interface FakeMachine extends Host {
@@ -15,6 +18,9 @@ export interface FakeMachine extends Host {
   /** The argv of every child, in one line. */
   readonly spawned: string[];
   readonly logged: string[];
+  /** Links, addresses, routes, forwarding entries, neighbours and offloads of our own namespace. */
+  readonly network: FakeNetwork;
+  /** The links of `network`. */
   readonly linksByName: Map<string, ObservedLink>;
   /** Files outside of `root`, by path. */
   readonly files: Map<string, string>;
@@ -24,77 +30,38 @@ export interface FakeMachine extends Host {
   failOn: (step: Step) => boolean;
   /** What a child leaves; by default it fails in silence, as `iptables -C` does for a missing rule. */
   answer: (request: SpawnRequest) => Partial<Finished>;
+  /** Tells all who watch the kernel. */
+  hint: (hint: Partial<KernelHint> & Pick<KernelHint, "kind">) => void;
+  /** The monitor ends for all who watch. */
+  endWatch: (why: string) => void;
 }
 
-const FORWARDING = 3;
-
-/** A link with the least a link has, and what is given. */
-export function fakeLink(known: Partial<ObservedLink>): ObservedLink {
-  return {
-    index: 1,
-    name: "",
-    alias: "",
-    kind: "",
-    up: false,
-    promisc: false,
-    mtu: 1500,
-    mac: "",
-    masterIndex: null,
-    portState: null,
-    hairpin: null,
-    isolated: null,
-    vlanFiltering: null,
-    vxlan: null,
-    ...known,
-  };
+interface Watcher {
+  readonly onHint: (hint: KernelHint) => void;
+  readonly onEnd: (why: string) => void;
 }
 
 /** A machine of boot `boot-1` with nothing but its own namespace and `/run/netns/c1`. */
 export function createFakeMachine(root: string): FakeMachine {
-  const addresses = new Map<number, ObservedAddress[]>();
   const isReal = (path: string) => path.startsWith(`${root}/`);
-  let lastIndex = 1;
-
-  const addLink = (name: string, kind: string, mac: string, mtu: number) => {
-    lastIndex++;
-    machine.linksByName.set(name, fakeLink({ index: lastIndex, name, kind, mtu, mac }));
-    addresses.set(lastIndex, []);
-  };
-  const apply = (step: Step) => {
-    if (step.netns !== HOST) return;
-    if (step.op === "link.add")
-      addLink(step.link.name, step.link.kind, step.link.mac ?? "", step.link.mtu ?? 1500);
-    if (step.op === "link.del") machine.linksByName.delete(step.name);
-    if (step.op === "sysctl.set") machine.files.set(`/proc/sys/${step.key}`, `${step.value}\n`);
-    if (step.op === "link.set") {
-      const link = machine.linksByName.get(step.name);
-      const master = step.set.master === undefined ? undefined : machine.linksByName.get(step.set.master);
-      if (link === undefined) return;
-      const port = master === undefined ? {} : { masterIndex: master.index, portState: FORWARDING };
-      const { up = link.up, alias = link.alias, port: flags } = step.set;
-      const hairpin = flags?.hairpin ?? link.hairpin;
-      machine.linksByName.set(step.name, { ...link, up, alias, hairpin, ...port });
-    }
-    if (step.op === "addr.replace") {
-      const link = machine.linksByName.get(step.dev);
-      if (link !== undefined) addresses.get(link.index)?.push({ prefix: step.prefix, linkLocal: false });
-    }
-  };
+  const files = new Map([
+    ["/proc/sys/net/ipv4/ip_forward", "0\n"],
+    ["/proc/sys/net/ipv6/conf/all/forwarding", "1\n"],
+  ]);
+  const network = new FakeNetwork(files);
+  const watchers = new Set<Watcher>();
   const takeBack = (done: readonly Step[]) => {
-    for (const { undo } of done.toReversed())
-      if (undo?.op === "link.del") machine.linksByName.delete(undo.name);
+    for (const { undo } of done.toReversed()) if (undo?.op === "link.del") network.removeLink(undo.name);
   };
 
   const machine: FakeMachine = {
     executed: [],
     spawned: [],
     logged: [],
-    linksByName: new Map(),
-    links: () => [...machine.linksByName.values()],
-    files: new Map([
-      ["/proc/sys/net/ipv4/ip_forward", "0\n"],
-      ["/proc/sys/net/ipv6/conf/all/forwarding", "1\n"],
-    ]),
+    network,
+    linksByName: network.links,
+    links: () => [...network.links.values()],
+    files,
     namespaces: new Map([
       ["/proc/self/ns/net", "4:1"],
       ["/run/netns/c1", "4:2"],
@@ -119,12 +86,39 @@ export function createFakeMachine(root: string): FakeMachine {
             "a hint",
           );
         }
-        apply(step);
+        network.apply(step);
       }
     },
-    link: (name) => machine.linksByName.get(name) ?? null,
-    addresses: (index) => addresses.get(index) ?? [],
+    executeEach: async (plan: Plan) => {
+      machine.executed.push(formatPlan(plan));
+      return plan.flatMap((step) => {
+        const message = machine.failOn(step)
+          ? "RTNETLINK answers: Operation not permitted"
+          : network.apply(step);
+        return message === null ? [] : [{ step, command: formatStep(step), message }];
+      });
+    },
+    link: (name) => network.links.get(name) ?? null,
+    addresses: (index) => network.addresses.get(index) ?? [],
     routeMtu: () => 1450,
+    routeTable: () => network.routeTable(),
+    lookupRoutes: (towards) => towards.map((address) => network.lookup(address)),
+    forwarding: (index) => network.forwarding.get(index) ?? [],
+    neighbours: (index) => network.neighbours.get(index) ?? [],
+    txChecksum: (name) => network.offloads.get(name) ?? null,
+    watchKernel: (onHint, onEnd) => {
+      const watcher = { onHint, onEnd };
+      watchers.add(watcher);
+      return { close: () => watchers.delete(watcher) };
+    },
+    hint: (hint) => {
+      for (const { onHint } of [...watchers]) onHint({ isDelete: false, dev: null, text: "", ...hint });
+    },
+    endWatch: (why) => {
+      const ended = [...watchers];
+      watchers.clear();
+      for (const { onEnd } of ended) onEnd(why);
+    },
     readFile: (path) => (isReal(path) ? readReal(path) : (machine.files.get(path) ?? null)),
     writeFile: (path, text) => {
       if (!isReal(path)) machine.files.set(path, text);

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { formatOperation, formatPlan, formatStep, quoteWord } from "../../../src/plan/format.ts";
+import {
+  formatOperation,
+  formatPlan,
+  formatStep,
+  iptablesProgram,
+  quoteWord,
+} from "../../../src/plan/format.ts";
 import { HOST, type Operation, ROUTE_PROTOCOL } from "../../../src/plan/step.ts";
 import { address, prefix, thrown } from "../../twin/words.ts";
 
@@ -16,6 +22,14 @@ describe("formatStep", () => {
     [
       { op: "link.add", link: { kind: "bridge", name: "br0", vlanFiltering: true } },
       "ip link add name br0 type bridge vlan_filtering 1",
+    ],
+    [
+      { op: "rules.restore", family: 4, variant: "nft", lines: ["*nat", "COMMIT"] },
+      "iptables-nft-restore --noflush -w 10 <<'EOF'\n*nat\nCOMMIT\nEOF",
+    ],
+    [
+      { op: "rules.restore", family: 6, variant: "legacy", lines: ["*nat", "COMMIT"] },
+      "ip6tables-legacy-restore --noflush -w 10 <<'EOF'\n*nat\nCOMMIT\nEOF",
     ],
     [
       { op: "link.set", name: "br0", set: { vlanFiltering: true } },
@@ -66,6 +80,13 @@ describe("formatStep", () => {
     [
       { op: "route.del", route: { dst: prefix("::/0"), dev: "a", scope: "link" } },
       "ip route del ::/0 dev a scope link",
+    ],
+    [
+      {
+        op: "route.del",
+        route: { type: "blackhole", dst: prefix("10.1.0.0/16"), dev: "", protocol: ROUTE_PROTOCOL },
+      },
+      "ip route del blackhole 10.1.0.0/16 proto 157",
     ],
     [
       { op: "neigh.forget", dev: "a", address: address("fd00::9") },
@@ -144,6 +165,17 @@ describe("formatOperation", () => {
     const peer = { name: "eth0", netns: "/run/netns/a#b" };
     const operation = { op: "link.add", link: { kind: "veth", name: "a", peer } } as const;
     expect(thrown(() => formatOperation(operation))).toBeInstanceOf(RangeError);
+  });
+});
+
+describe("iptablesProgram", () => {
+  test.each([
+    ["iptables", 4, undefined, undefined],
+    ["ip6tables-save", 6, undefined, "save"],
+    ["iptables-legacy", 4, "legacy", undefined],
+    ["ip6tables-nft-restore", 6, "nft", "restore"],
+  ] as const)("%s", (name, family, variant, verb) => {
+    expect(iptablesProgram(family, variant, verb)).toBe(name);
   });
 });
 

@@ -1,0 +1,188 @@
+import { writeFileSync } from "node:fs";
+import { type Command, formatOperation } from "../plan/format.ts";
+import { HOST, type Plan, type Step } from "../plan/step.ts";
+import type { Deadline } from "./deadline.ts";
+import { errnoOf, HostError, OverdueError } from "./errors.ts";
+import type { Finished } from "./machine.ts";
+import { inNetns } from "./netns.ts";
+import { setTxChecksum } from "./offload.ts";
+import { spawn } from "./spawn.ts";
+
+/** Neighbouring steps of one tool and one namespace, with their commands; never empty. */
+export interface Batch {
+  readonly steps: readonly Step[];
+  readonly commands: readonly Command[];
+}
+
+/** What went wrong in a batch. */
+export interface BatchFailure {
+  /** The step that failed; null: not known which, since the tool was killed or could not even be started. */
+  readonly index: number | null;
+  /** The tool ended by itself at one of the steps behind the last one that it named; only with `index` null. */
+  readonly isCut?: true;
+  /** How many steps may have changed something. */
+  readonly tried: number;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** `first`: what follows the first failure is not run. `each`: every step is run. */
+export type Until = "first" | "each";
+
+/**
+ * One `ip -batch -` for neighbouring steps of one namespace (one spawn each), one visit there for sysctls. `onFault`
+ * gets each step whose words could not stand in a batch; without it such a step throws RangeError.
+ */
+export function toBatches(plan: Plan, onFault?: (step: Step, fault: RangeError) => void): Batch[] {
+  const batches: { steps: Step[]; commands: Command[] }[] = [];
+  for (const step of plan) {
+    const command = commandOf(step, onFault);
+    if (command === null) continue;
+    const last = batches.at(-1);
+    const joins =
+      last !== undefined &&
+      isBatchTool(command.tool) &&
+      last.commands[0]?.tool === command.tool &&
+      last.steps[0]?.netns === step.netns;
+    if (joins) {
+      last.steps.push(step);
+      last.commands.push(command);
+    } else {
+      batches.push({ steps: [step], commands: [command] });
+    }
+  }
+  return batches;
+}
+
+function commandOf(step: Step, onFault?: (step: Step, fault: RangeError) => void): Command | null {
+  if (onFault === undefined) return formatOperation(step);
+  try {
+    return formatOperation(step);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    onFault(step, error);
+    return null;
+  }
+}
+
+function isBatchTool(tool: Command["tool"]): boolean {
+  return tool === "ip" || tool === "bridge" || tool === "sysctl";
+}
+
+/**
+ * Empty when all went well; at most one failure with `first`. OverdueError passes through; every other refusal of the
+ * machine is a failure.
+ */
+export async function runBatch(batch: Batch, until: Until, deadline: Deadline): Promise<BatchFailure[]> {
+  const netns = batch.steps[0]?.netns ?? HOST;
+  const [first] = batch.commands;
+  if (first === undefined) return [];
+  try {
+    switch (first.tool) {
+      case "ip":
+      case "bridge":
+        return await runLines(first.tool, netns, batch, until, deadline);
+      case "sysctl":
+        return inNetns(netns, () => writeSysctls(batch.commands, until));
+      case "ethtool":
+        inNetns(netns, () => setTxChecksum(first.name, first.txChecksum));
+        return [];
+      case "nft":
+        return await runRules(["nft", "-f", "-"], first.lines, netns, deadline);
+      case "iptables-restore":
+        return await runRules([first.program, "--noflush", "-w", "10"], first.lines, netns, deadline);
+    }
+  } catch (error) {
+    if (error instanceof HostError && !(error instanceof OverdueError)) {
+      return [{ index: null, tried: 1, message: error.message, hint: error.hint }];
+    }
+    throw error;
+  }
+}
+
+const RULES_HINT =
+  "see whether another program holds the xtables lock, and whether the line is understood by hand";
+
+async function runRules(
+  argv: readonly string[],
+  lines: readonly string[],
+  netns: string,
+  deadline: Deadline,
+): Promise<BatchFailure[]> {
+  const child = await spawn({ argv, stdin: `${lines.join("\n")}\n`, netns }, deadline);
+  if (child.exitCode === 0) return [];
+  return [{ index: 0, tried: 1, message: told(child.stderr, child.timedOut), hint: RULES_HINT }];
+}
+
+/** Words were checked by `formatOperation`, so that joining them with blanks can't be misread. */
+async function runLines(
+  tool: "ip" | "bridge",
+  netns: string,
+  batch: Batch,
+  until: Until,
+  deadline: Deadline,
+): Promise<BatchFailure[]> {
+  const lines = batch.commands.map((command) => ("words" in command ? command.words.join(" ") : ""));
+  const argv = [tool, ...(until === "each" ? ["-force"] : []), "-batch", "-"];
+  const child = await spawn({ argv, stdin: `${lines.join("\n")}\n`, netns }, deadline);
+  return child.exitCode === 0 ? [] : parseBatchOutput(batch.steps, child);
+}
+
+/** What the tool says behind a line that it did not do. */
+const FAILED_LINE = /Command failed -:(\d+)\n?/g;
+
+/**
+ * The failures of a batch from its tool's stderr: "…\nCommand failed -:2" names a bad line by its number; those before
+ * it have been applied (not atomic). What no line number follows, is said of a step that is not known: the tool was
+ * killed, or ended at a word that it does not know.
+ */
+export function parseBatchOutput(
+  steps: readonly Step[],
+  { stderr, timedOut }: Pick<Finished, "stderr" | "timedOut">,
+): BatchFailure[] {
+  const hint = "run the command by hand to see more";
+  const failures: BatchFailure[] = [];
+  let from = 0;
+  for (const match of stderr.matchAll(FAILED_LINE)) {
+    const index = Number(match[1]) - 1;
+    const message = told(stderr.slice(from, match.index), false);
+    // What was there before a refused step is not ours to take back: it may be a live pod's link.
+    failures.push({ index, tried: steps[index]?.isAtomic === true ? index : index + 1, message, hint });
+    from = match.index + match[0].length;
+  }
+  const rest = stderr.slice(from);
+  // How far it came is unknown, so that all of it counts as tried.
+  const unknown = { index: null, tried: steps.length, message: told(rest, timedOut), hint };
+  const isWarning = rest
+    .trim()
+    .split("\n")
+    .every((line) => line === "" || line.startsWith("Warning"));
+  const isAtEnd = failures.at(-1)?.index === steps.length - 1;
+  if (timedOut) failures.push(unknown);
+  else if (failures.length === 0 || !(isWarning || isAtEnd)) failures.push({ ...unknown, isCut: true });
+  return failures;
+}
+
+function told(stderr: string, timedOut: boolean): string {
+  const text = stderr.trim().replace(/\s*\n\s*/g, "; ");
+  return timedOut ? `no answer in time, killed; ${text}` : text === "" ? "no message" : text;
+}
+
+/** In the namespace that the thread is in: one visit there for all of them. */
+function writeSysctls(commands: readonly Command[], until: Until): BatchFailure[] {
+  const failures: BatchFailure[] = [];
+  for (const [index, command] of commands.entries()) {
+    if (command.tool !== "sysctl") continue;
+    const { key, value, optional } = command;
+    try {
+      writeFileSync(`/proc/sys/${key}`, value);
+    } catch (error) {
+      // No /proc/sys/net/ipv6: the kernel runs without IPv6 (plugins#102).
+      if (optional && errnoOf(error) === "ENOENT") continue;
+      const hint = `write ${value} to /proc/sys/${key} by hand to see why`;
+      failures.push({ index, tried: index + 1, message: String(error), hint });
+      if (until === "first") break;
+    }
+  }
+  return failures;
+}

@@ -11,9 +11,10 @@ FIND_BUN = for b in node_modules/@oven/bun-linux-*/bin/bun node_modules/bun/bin/
 	if [ -x "$$b" ] && "$$b" --version >/dev/null 2>&1; then BUN="$$b"; break; fi; done; \
 	[ -n "$${BUN:-}" ] || { echo "no Bun found: run 'make deps'" >&2; exit 1; }
 BUILD_FLAGS = --compile --minify --bytecode --format=esm --splitting --no-compile-autoload-dotenv --no-compile-autoload-bunfig
-SOURCES = $(shell find src wasm/assembly -name '*.ts' 2>/dev/null) wasm/asconfig.json package-lock.json
+SOURCES = $(shell find src wasm/assembly -name '*.ts' 2>/dev/null) $(wildcard wasm/asconfig*.json) package-lock.json
+WASM = wasm/build/minicni.wasm wasm/build/routes.wasm
 LAB_PACKAGES = iproute2 iptables
-TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman
+TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman curl openssl
 
 .PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test
 
@@ -27,12 +28,19 @@ node_modules/.minicni-installed: package.json package-lock.json
 	touch $@
 
 # Run asc by Node where there is one, else by Bun.
-wasm/build/minicni.wasm: wasm/assembly/pool.ts wasm/asconfig.json node_modules/.minicni-installed
+define compile_wasm
 	$(FIND_BUN)
 	RUN="$$(command -v node || echo $$BUN)"
-	"$$RUN" node_modules/assemblyscript/bin/asc.js --config wasm/asconfig.json
+	"$$RUN" node_modules/assemblyscript/bin/asc.js --config $(1)
+endef
 
-dist/minicni: wasm/build/minicni.wasm $(SOURCES)
+wasm/build/minicni.wasm: wasm/assembly/pool.ts wasm/asconfig.json node_modules/.minicni-installed
+	$(call compile_wasm,wasm/asconfig.json)
+
+wasm/build/routes.wasm: wasm/assembly/routes.ts wasm/asconfig-routes.json node_modules/.minicni-installed
+	$(call compile_wasm,wasm/asconfig-routes.json)
+
+dist/minicni: $(WASM) $(SOURCES)
 	$(FIND_BUN)
 	mkdir -p dist
 	# Built under another name and moved: a running binary can't be written ("text file busy").
@@ -65,7 +73,7 @@ format: deps
 lint: deps
 	node_modules/.bin/biome check --error-on-warnings
 
-typecheck: deps wasm/build/minicni.wasm
+typecheck: deps $(WASM)
 	node_modules/.bin/tsc -p .
 
 test: packages-test lint typecheck build

@@ -28,10 +28,11 @@ const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const MAX_NAME = 200;
 /** Not the reference's cni0: both can run side by side. */
 export const DEFAULT_BRIDGE = "minicni0";
-const DEFAULT_STATE_DIR = "/run/minicni";
+/** Where records, locks and node.json are by default. */
+export const DEFAULT_STATE_DIR = "/run/minicni";
 const DEFAULT_DATA_DIR = "/var/lib/cni/networks";
 /** The `type` of our own configurations. */
-const OWN_TYPE = "minicni";
+export const OWN_TYPE = "minicni";
 
 /** Parses the JSON of stdin. Throws code 6 when it is no JSON. */
 export function parseJson(stdin: string): unknown {
@@ -67,7 +68,9 @@ export function parseNetConf(json: unknown, lenient = false, needsList = false):
     network,
     bridge: raw.bridge || DEFAULT_BRIDGE,
     stateDir: absolute("stateDir", raw.stateDir || DEFAULT_STATE_DIR),
-    dataDir: absolute("ipam.dataDir", raw.ipam?.dataDir || DEFAULT_DATA_DIR),
+    dataDir: raw.ipam
+      ? absolute("ipam.dataDir", raw.ipam.dataDir || DEFAULT_DATA_DIR)
+      : absolute("dataDir", raw.dataDir || DEFAULT_DATA_DIR),
     deadline: raw.deadline ?? null,
     raw,
     ignored,

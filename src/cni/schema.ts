@@ -103,7 +103,9 @@ export const NetConfSchema = dictionary({
   runtimeConfig: absent(RuntimeConfigSchema),
   prevResult: v.optional(v.unknown()),
   stateDir: absent(v.string()),
+  dataDir: absent(v.string()),
   deadline: absent(v.pipe(v.number(), v.minValue(0.1), v.maxValue(3600))),
+  agentWait: absent(v.pipe(v.number(), v.minValue(0), v.maxValue(60))),
   [GC_KEYS[0]]: absent(AttachmentsSchema),
   [GC_KEYS[1]]: absent(AttachmentsSchema),
 });

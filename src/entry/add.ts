@@ -20,6 +20,7 @@ import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { chooseDns, isGateway, readOptions, withGateways } from "./desired.ts";
 import { detach } from "./detach.ts";
 import { masqueradeBackend } from "./masquerade.ts";
+import { awaitNode } from "./node.ts";
 import { flushTaken } from "./released.ts";
 
 /**
@@ -32,6 +33,7 @@ export async function add(call: Call, host: Host): Promise<string> {
   checkArgs(environment);
   checkForAdd(conf);
   const before = parseResult(conf.raw.prevResult, conf.cniVersion, "prevResult");
+  await awaitNode(conf, host);
   const options = readOptions(conf, environment, host);
   const source = addressSource(call, host);
   const take = hasNoAddresses(conf.raw) ? takeNothing : source.prepare();

@@ -6,7 +6,8 @@ import type { Host } from "../host/machine.ts";
 import type { AttachmentRecord } from "../host/records.ts";
 import { createReservationStore } from "../host/reservations.ts";
 import { type Allocation, allocate, findExhausted } from "../ipam/allocate.ts";
-import type { AttachmentKey, Owner } from "../ipam/reservation.ts";
+import { formatRangeSet, isInRange, type RangeSet, slotOfAddress, slotsOfSet } from "../ipam/range.ts";
+import { type AttachmentKey, addressOfFile, type Owner } from "../ipam/reservation.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { createWasmPool } from "../wasm/pool.ts";
@@ -45,6 +46,35 @@ export interface AddressSource {
     valid: ValidAttachments | null,
     isForgotten: (owner: Owner, address: Address) => boolean,
   ): Promise<readonly Address[]>;
+}
+
+/** How full one range set is. */
+export interface RangeUse {
+  /** `10.1.2.1-10.1.2.254`; several ranges joined by commas. */
+  readonly range: string;
+  readonly used: number;
+  /** What automatic allocation could give still. */
+  readonly free: number;
+}
+
+/** Counts the reservations of the built-in store by their names alone; those of no range set are left out. */
+export function countAddresses(
+  host: Host,
+  dataDir: string,
+  network: string,
+  sets: readonly RangeSet[],
+): RangeUse[] {
+  const reserved = host.listFolder(`${dataDir}/${network}`).flatMap((name) => addressOfFile(name) ?? []);
+  return sets.map((set) => {
+    const held = reserved.filter((address) => set.some((range) => isInRange(range, address)));
+    // Outside of the window of a large range an address is given on request only.
+    const inWindow = held.filter((address) => slotOfAddress(set, address) !== null);
+    const taken = new Set(inWindow.map(formatAddress));
+    for (const { gateway } of set) {
+      if (slotOfAddress(set, gateway) !== null) taken.add(formatAddress(gateway));
+    }
+    return { range: formatRangeSet(set), used: held.length, free: slotsOfSet(set) - taken.size };
+  });
 }
 
 /**

@@ -5,16 +5,11 @@ import { gatewayLinkName, gatewayPortName } from "../net/ifname.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { Plan } from "../plan/step.ts";
 import type { Attachment } from "../topology/attachment.ts";
-import {
-  type Bridge,
-  gatewayPrefixes,
-  parseRaDefaultLinks,
-  planBridge,
-  planForwarding,
-} from "../topology/bridge.ts";
+import { type Bridge, gatewayPrefixes, planBridge } from "../topology/bridge.ts";
 import { usesVlans } from "../topology/vlan.ts";
 import { gatewayDevice, planVlanGateway } from "../topology/vlan-gateway.ts";
 import { isGateway } from "./desired.ts";
+import { planMissingForwarding } from "./forwarding.ts";
 
 /** The bridge as an ADD wants it; `gateways` empty when it is no gateway. */
 export interface BridgeWish {
@@ -56,17 +51,10 @@ export function planWish(wish: BridgeWish, host: Host): Plan {
   const isOnBridge = gatewayDevice(wish.name, wish.vlan) === wish.name;
   const bridge: Bridge = { ...wish, addresses: isOnBridge ? addresses : [] };
   const families = new Set(addresses.map(({ address }) => address.family));
-  const v6 = families.has(6) ? host.readFile("/proc/sys/net/ipv6/conf/all/forwarding") : null;
-  // The whole IPv6 route table: only read on the one call that is about to switch forwarding on.
-  const isV6Off = v6 !== null && v6.trim() !== "1";
   return [
     ...planBridge(bridge, ...linkWithAddresses(wish.name, host)),
     ...(isOnBridge || addresses.length === 0 ? [] : planGateway(wish, addresses, host)),
-    ...planForwarding(families, {
-      v4: families.has(4) ? host.readFile("/proc/sys/net/ipv4/ip_forward") : null,
-      v6,
-      raDefaultLinks: isV6Off ? parseRaDefaultLinks(host.readFile("/proc/net/ipv6_route") ?? "") : [],
-    }),
+    ...planMissingForwarding(families, host),
   ];
 }
 

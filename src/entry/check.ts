@@ -168,10 +168,10 @@ function routeFaults({ dst, gw }: ResultRoute, state: SandboxState, netns: strin
 
 /**
  * Before 1.1.0 a result does not tell the MTU, so that a later plugin may have lowered it unseen; one higher than the
- * host's end loses packets whoever set it.
+ * host's end loses packets whoever set it. The agent follows the node network and tells the record, not the runtime.
  */
 function mtuFaults(ifname: string, actual: number, told: number | null, made: number | null): string[] {
-  const isWrong = told === null ? made !== null && actual > made : actual !== told;
+  const isWrong = told === null ? made !== null && actual > made : actual !== told && actual !== made;
   return isWrong ? [`${ifname} has MTU ${actual}, wanted ${told ?? made}`] : [];
 }
 

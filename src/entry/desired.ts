@@ -21,7 +21,7 @@ import { contains, formatPrefix, networkOf, type Prefix, parsePrefix } from "../
 import type { AttachmentOptions } from "../topology/attachment.ts";
 import { parseVlanTrunk, VlanError } from "../topology/vlan.ts";
 import { gatewayDevice } from "../topology/vlan-gateway.ts";
-import { IPV6_FORWARDING, readNode } from "./node.ts";
+import { findPublished, IPV6_FORWARDING, readNode } from "./node.ts";
 
 /** What a configuration says about addresses, read from its `ipam` section or from what the agent published. */
 export interface IpamChoice {
@@ -31,21 +31,27 @@ export interface IpamChoice {
 
 /** Range sets and requested addresses. Throws code 7 (bad values) or 11 (nothing published yet). */
 export function readIpam(conf: NetConf, environment: Environment, host: Host): IpamChoice {
-  const { ipam } = conf.raw;
   if (hasNoAddresses(conf.raw)) return { sets: [], requested: [] };
-  const old: RangeText[] = ipam?.subnet ? [{ ...ipam, subnet: ipam.subnet }] : [];
-  // host-local: ranges of the runtime first, the old top-level form before `ranges`.
-  const texts = [
-    ...(conf.raw.runtimeConfig?.ipRanges ?? []),
-    ...(old.length > 0 ? [old] : []),
-    ...(ipam?.ranges ?? []),
-  ];
-  const sets = parseRangeSets(texts.length > 0 ? texts : ipam ? [] : publishedRanges(conf, host));
+  const sets = configuredRanges(conf, () => readNode(conf.stateDir, host).podCidrs);
   if (sets.length === 0)
     throw new CniError(CNI_CODE.invalidConfig, "no IP ranges specified", "give ipam.ranges or ipam.subnet");
   refuseManySets(conf, sets);
   if (!isIpamCall(conf)) for (const range of sets.flat()) refuseFarGateway(range);
   return { sets, requested: requestedAddresses(conf, environment) };
+}
+
+/** The range sets of a configuration; `published` gives the pod CIDRs where it has none. Throws InvalidRange. */
+export function configuredRanges({ raw }: NetConf, published: () => readonly string[]): RangeSet[] {
+  const { ipam, runtimeConfig } = raw;
+  const old: RangeText[] = ipam?.subnet ? [{ ...ipam, subnet: ipam.subnet }] : [];
+  // host-local: ranges of the runtime first, the old top-level form before `ranges`.
+  const texts = [
+    ...(runtimeConfig?.ipRanges ?? []),
+    ...(old.length > 0 ? [old] : []),
+    ...(ipam?.ranges ?? []),
+  ];
+  if (texts.length > 0) return parseRangeSets(texts);
+  return parseRangeSets(ipam ? [] : published().map((subnet) => [{ subnet }]));
 }
 
 /** As host-local: what `args` and the runtime ask for, together; CNI_ARGS only where `args` is silent (CONVENTIONS.md). */
@@ -92,24 +98,15 @@ function parseWish(text: string): Address {
   );
 }
 
-/** The pod CIDRs that the agent published. */
-function publishedRanges(conf: NetConf, host: Host): RangeText[][] {
-  const { podCidrs, path } = readNode(conf.stateDir, host);
-  if (podCidrs.length > 0) return podCidrs.map((subnet) => [{ subnet }]);
-  throw new CniError(
-    CNI_CODE.tryAgainLater,
-    `${path} names no pod CIDR`,
-    "does the Node have spec.podCIDRs? see --allocate-node-cidrs",
-  );
-}
-
 /** Where `ip route get` would be asked for the default route's link: any public address; no packet is sent. */
 const PROBES = ["1.1.1.1", "2606:4700:4700::1111"];
 const ETHERNET_MTU = 1500;
 
-/** The MTU given, or that of the link the default route leaves by, in bytes. */
+/** The MTU given, or what the agent found to fit between nodes, or that of the default route's link, in bytes. */
 function chooseMtu(conf: NetConf, host: Host): number {
   if (conf.raw.mtu) return conf.raw.mtu;
+  const published = findPublished(conf.stateDir, host)?.mtu;
+  if (published) return published;
   for (const probe of PROBES) {
     const address = parseAddress(probe);
     const mtu = address === null ? null : host.routeMtu(address);
@@ -148,7 +145,8 @@ export function readOptions(
   };
 }
 
-function readTrunk({ raw }: NetConf): number[] {
+/** The VLANs that pods send tagged. Throws code 7. */
+export function readTrunk({ raw }: NetConf): number[] {
   try {
     return parseVlanTrunk(raw.vlanTrunk ?? []);
   } catch (error) {

@@ -1,11 +1,12 @@
 import { type NetConf, validAttachments } from "../cni/config.ts";
-import { CNI_CODE, CniError } from "../cni/errors.ts";
+import { CniError } from "../cni/errors.ts";
 import type { ValidAttachments } from "../cni/schema.ts";
 import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, hasRecordFile, readRecord, recordedAttachments } from "../host/records.ts";
 import type { AttachmentKey, Owner } from "../ipam/reservation.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
+import { parseVethAlias } from "../topology/alias.ts";
 import { addressSource } from "./addresses.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { detach } from "./detach.ts";
@@ -15,6 +16,12 @@ import { attachmentsOf } from "./network.ts";
 import { flushReleased } from "./released.ts";
 import { removeUnusedSpoofChecks } from "./spoof.ts";
 
+/** What one collection did. */
+export interface Collection {
+  readonly removed: readonly AttachmentKey[];
+  readonly failures: readonly { readonly code: number; readonly message: string }[];
+}
+
 /**
  * GC: whatever of this network no valid attachment holds goes: links, reservations, rules, records. Without a list
  * (absent or `null`: SPEC leaves it open) only what is provably dead. Runs alone: no ADD or DEL of any attachment is
@@ -22,62 +29,101 @@ import { removeUnusedSpoofChecks } from "./spoof.ts";
  */
 export async function gc(call: Call, host: Host): Promise<void> {
   const { conf } = call;
-  const { network } = conf;
   const valid = validAttachments(conf);
-  const failures: string[] = [];
-  let firstCode: number = CNI_CODE.internal;
-  const attempt = async (what: string, work: () => Promise<unknown>) => {
-    try {
-      await work();
-    } catch (error) {
-      host.deadline.check(what);
-      const { code, message } = toCniError(error);
-      if (failures.length === 0) firstCode = code;
-      failures.push(`${what}: ${message}`);
-    }
-  };
-  await host.withAttachmentLock(attachmentLock(conf), null, async () => {
-    for (const key of deadAttachments(call, valid, host)) {
-      await attempt(formatKey(key), async () => {
-        const record = readRecord(host, conf.stateDir, key);
-        await detach({ ...call, key }, record, addressSource(call, host, record), host);
-      });
-    }
-    const source = addressSource(call, host);
-    await attempt(`addresses${source.name === null ? "" : ` by ${source.name}`}`, async () => {
-      const recorded = recordedAddresses(call, host);
-      const isForgotten = (owner: Owner, address: Address) =>
-        recorded.get(formatKey({ ...owner, network }))?.includes(formatAddress(address)) === false;
-      await flushReleased(conf, await source.collect(valid, isForgotten), host);
-    });
-    await attempt("masquerade rules", () => removeUnusedMasquerade(conf, host, conf.raw.ipMasq === true));
-    await attempt("MAC checks", () => removeUnusedSpoofChecks(conf, host));
-  });
-  if (failures.length === 0) return;
+  const { failures } = await host.withAttachmentLock(attachmentLock(conf), null, () =>
+    collect(call, valid, deadAttachments(conf, valid, host), host),
+  );
+  const [first] = failures;
+  if (first === undefined) return;
   throw new CniError(
-    firstCode,
-    `GC of ${conf.network}: ${failures.join("; ")}`,
+    first.code,
+    `GC of ${conf.network}: ${failures.map(({ message }) => message).join("; ")}`,
     "what could be removed is; call GC again",
   );
 }
 
-/** Attachments of this network that are there in any way, and dead. */
-function deadAttachments({ conf }: Call, valid: ValidAttachments | null, host: Host): AttachmentKey[] {
+/**
+ * Takes these attachments away, and what else of the network nobody holds: the lock of all attachments must be held.
+ * Throws only when the time of the call is over. An IPAM plugin other than ours is told (`GC`) where `valid` says what
+ * lives: without that it would have to guess.
+ */
+export async function collect(
+  call: Call,
+  valid: ValidAttachments | null,
+  dead: readonly AttachmentKey[],
+  host: Host,
+  tellsOthers = true,
+): Promise<Collection> {
+  const { conf } = call;
+  const removed: AttachmentKey[] = [];
+  const failures: { code: number; message: string }[] = [];
+  const attempt = async (what: string, work: () => Promise<unknown>) => {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      host.deadline.check(what);
+      const { code, message } = toCniError(error);
+      failures.push({ code, message: `${what}: ${message}` });
+      return false;
+    }
+  };
+  for (const key of dead) {
+    const isGone = await attempt(formatKey(key), async () => {
+      const record = readRecord(host, conf.stateDir, key);
+      await detach({ ...call, key }, record, addressSource(call, host, record), host);
+    });
+    if (isGone) removed.push(key);
+  }
+  const source = addressSource(call, host);
+  if (source.name === null || tellsOthers) {
+    await attempt(`addresses${source.name === null ? "" : ` by ${source.name}`}`, async () => {
+      const recorded = recordedAddresses(conf, host);
+      const isForgotten = (owner: Owner, address: Address) =>
+        recorded.get(formatKey({ ...owner, network: conf.network }))?.includes(formatAddress(address)) ===
+        false;
+      await flushReleased(conf, await source.collect(valid, isForgotten), host);
+    });
+  }
+  await attempt("masquerade rules", () => removeUnusedMasquerade(conf, host, conf.raw.ipMasq === true));
+  await attempt("MAC checks", () => removeUnusedSpoofChecks(conf, host));
+  return { removed, failures };
+}
+
+/** Attachments of this network that are there in any way, and dead; `valid` null: provably. */
+export function deadAttachments(
+  conf: NetConf,
+  valid: ValidAttachments | null,
+  host: Host,
+): readonly AttachmentKey[] {
   if (valid === null) {
-    return recordedAttachments(host, conf.stateDir, conf.network).filter((key) =>
-      isProvablyDead(conf, key, readRecord(host, conf.stateDir, key), host),
-    );
+    const keys = recordedAttachments(host, conf.stateDir, conf.network);
+    const records = keys.map((key) => ({ key, record: readRecord(host, conf.stateDir, key) }));
+    // Links behind the records: what is made meanwhile is seen as alive.
+    const linked = linkedAttachments(host, keys);
+    return records
+      .filter(({ key, record }) => isProvablyDead(conf, key, record, linked, host))
+      .map(({ key }) => key);
   }
   const isValid = ({ containerId, ifname }: AttachmentKey) =>
     valid.some((it) => it.containerID === containerId && it.ifname === ifname);
   return attachmentsOf(conf, host).filter((key) => !isValid(key));
 }
 
+/** Attachments that have a link, by its name or by its alias, whatever its name is now. */
+function linkedAttachments(host: Host, keys: readonly AttachmentKey[]): ReadonlySet<string> {
+  if (keys.length === 0) return new Set();
+  const links = host.links();
+  const names = new Set(links.map(({ name }) => name));
+  const named = keys.filter((key) => names.has(hostVethName(key.network, key.containerId, key.ifname)));
+  return new Set([...named, ...links.flatMap(({ alias }) => parseVethAlias(alias) ?? [])].map(formatKey));
+}
+
 /**
  * Addresses that live attachments have by their records, by attachment: another one that is reserved for such an
  * attachment is what an earlier ADD of it left when its record was lost.
  */
-function recordedAddresses({ conf }: Call, host: Host): Map<string, readonly string[]> {
+function recordedAddresses(conf: NetConf, host: Host): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
   for (const key of recordedAttachments(host, conf.stateDir, conf.network)) {
     const record = readRecord(host, conf.stateDir, key);
@@ -88,22 +134,25 @@ function recordedAddresses({ conf }: Call, host: Host): Map<string, readonly str
 
 /**
  * No call of any attachment is under way here. So a record that is not complete is what a killed ADD left; and a veth
- * pair that is gone went with the sandbox. For another plugin's attachment we have its addresses only: it is dead when
- * the namespace was a file (of `ip netns` or the runtime) that is not there any more.
+ * pair that is gone (and has no other name now) went with the sandbox. For another plugin's attachment we have its
+ * addresses only: it is dead when the namespace was a file (of `ip netns` or the runtime) that is not there any more.
  */
 function isProvablyDead(
   conf: NetConf,
   key: AttachmentKey,
   record: AttachmentRecord | null,
+  linked: ReadonlySet<string>,
   host: Host,
 ): boolean {
   // A record that can't be read may be one of another version of ours, and its pod alive.
   if (record === null) return !hasRecordFile(host, conf.stateDir, key);
   if (record.phase !== "complete" || record.bootId !== host.bootId()) return true;
-  if (record.kind === "bridge") {
-    return host.link(hostVethName(key.network, key.containerId, key.ifname)) === null;
-  }
+  if (record.kind === "bridge") return !linked.has(formatKey(key));
   const folder = record.netns.slice(0, record.netns.lastIndexOf("/"));
-  const isFile = record.netns.startsWith("/") && !record.netns.startsWith("/proc/");
-  return isFile && host.listFolder(folder).length > 0 && host.namespaceId(record.netns) === null;
+  return isNetnsFile(record) && host.listFolder(folder).length > 0 && host.namespaceId(record.netns) === null;
+}
+
+/** Whether the namespace has a name of its own; under /proc the path may be another process's by now. */
+export function isNetnsFile({ netns }: AttachmentRecord): boolean {
+  return netns.startsWith("/") && !netns.startsWith("/proc/");
 }

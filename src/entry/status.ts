@@ -12,7 +12,7 @@ import { MAX_PORTS } from "./attach.ts";
 import type { Call } from "./call.ts";
 import { isGateway, readOptions } from "./desired.ts";
 import { masqueradeBackend } from "./masquerade.ts";
-import { findNode } from "./node.ts";
+import { askNode, needsAgent } from "./node.ts";
 
 const FORWARDING = [
   [4, "net/ipv4/ip_forward"],
@@ -110,12 +110,9 @@ function reachFault(conf: NetConf, bridge: ObservedLink | null, host: Host) {
 
 /** What the agent says of itself, where the network depends on it. */
 function checkReady(conf: NetConf, host: Host): void {
-  if (conf.raw.ipam) return;
-  const node = findNode(conf.stateDir, host);
-  const path = `${conf.stateDir}/node.json`;
-  if (node === null) refuse(`not ready: no ${path}`, "wait for the minicni agent, or configure ipam");
-  if (node.notReady !== null) refuse(`not ready: ${node.notReady}`, `as ${path} says`);
-  if (node.podCidrs.length === 0) refuse(`not ready: ${path} names no pod CIDR`, "see --allocate-node-cidrs");
+  if (!needsAgent(conf)) return;
+  const answer = askNode(conf.stateDir, host);
+  if (answer.node === null) refuse(answer.fault, answer.hint);
 }
 
 function checkWritable(folder: string, host: Host): void {

@@ -1,6 +1,7 @@
 import { type Family, parseAddress } from "../net/address.ts";
 import { hashHex } from "../net/hash.ts";
-import { contains, formatPrefix, networkOf, type Prefix } from "../net/prefix.ts";
+import { mergePrefixes } from "../net/merge.ts";
+import { formatPrefix, type Prefix } from "../net/prefix.ts";
 import { HOST, type Plan } from "../plan/step.ts";
 
 /** What a network's masquerade depends on; of both families. The rules are static: none is per pod. */
@@ -17,21 +18,8 @@ export function masqueradeChain(network: string): string {
   return `MINICNI-MASQ-${hashHex(network).slice(0, 8)}`;
 }
 
-/** The same addresses in the fewest of the given prefixes, sorted: without those that another one holds. */
-export function collapse(prefixes: readonly Prefix[]): Prefix[] {
-  const kept: Prefix[] = [];
-  for (const prefix of prefixes.map(networkOf).sort((a, b) => a.length - b.length)) {
-    if (!kept.some((wide) => contains(wide, prefix.address))) kept.push(prefix);
-  }
-  return kept.sort((a, b) => a.address.family - b.address.family || order(a.address.value, b.address.value));
-}
-
-function order(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
 /** Multicast (RFC 5771, RFC 4291 §2.7). */
-const MULTICAST = [
+export const MULTICAST = [
   { text: "224.0.0.0", length: 4 },
   { text: "ff00::", length: 8 },
 ].flatMap(({ text, length }): Prefix[] => {
@@ -45,7 +33,7 @@ export function masqueradeSides(
   family: Family,
 ): { readonly sources: readonly Prefix[]; readonly spared: readonly Prefix[] } {
   const ofFamily = (prefixes: readonly Prefix[]) =>
-    collapse(prefixes.filter(({ address }) => address.family === family));
+    mergePrefixes(prefixes.filter(({ address }) => address.family === family));
   return { sources: ofFamily(subnets), spared: ofFamily([...subnets, ...exempt, ...MULTICAST]) };
 }
 

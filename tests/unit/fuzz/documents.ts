@@ -95,6 +95,7 @@ export function configurations(root: string): fc.Arbitrary<{ readonly [key: stri
       args: { cni: { mac: "0a:00:00:00:00:01", ips: ["10.4.0.9/24"] } },
       capabilities: { ips: true, mac: true },
       deadline: 20,
+      agentWait: 0,
       ipam: { ...ipam, subnet: "10.4.0.0/24" },
     },
     {
@@ -105,6 +106,7 @@ export function configurations(root: string): fc.Arbitrary<{ readonly [key: stri
     {
       ...base,
       ipam: null,
+      dataDir: "/var/lib/cni/networks",
       "cni.dev/valid-attachments": [{ containerID: "c0", ifname: "eth0" }],
       "cni.dev/attachments": null,
     },

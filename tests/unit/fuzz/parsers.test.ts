@@ -204,6 +204,9 @@ describe("files on the disk", () => {
       clusterCidrs: ["10.244.0.0/16"],
       ready: true,
       reason: "",
+      mtu: 1450,
+      backend: "vxlan",
+      bootId: "boot-1",
     };
     const text = fc.oneof(
       anyText,
@@ -214,6 +217,7 @@ describe("files on the disk", () => {
         machine.files.set("/run/minicni/node.json", it);
         const node = orRefused([11], () => findNode("/run/minicni", machine));
         expect(node?.podCidrs.every((cidr) => typeof cidr === "string") ?? true).toBe(true);
+        expect(node?.mtu ?? 68).toBeWithin(68, 65536);
       }),
       { numRuns: SOME },
     );

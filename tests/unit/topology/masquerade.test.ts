@@ -1,17 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
-import { contains, formatPrefix, overlaps, type Prefix } from "../../../src/net/prefix.ts";
 import { formatPlan } from "../../../src/plan/format.ts";
 import type { Plan } from "../../../src/plan/step.ts";
 import {
-  collapse,
   type MasqueradeWish,
   masqueradeChain,
   masqueradeJump,
   planMasquerade,
   planUnmasquerade,
 } from "../../../src/topology/masquerade.ts";
-import { address, prefix } from "../../twin/words.ts";
+import { prefix } from "../../twin/words.ts";
 
 const WISH: MasqueradeWish = {
   network: "pods",
@@ -194,38 +191,4 @@ test("masqueradeChain is one for each network, marked as ours and short enough",
   const names = ["pods", "pods2", "a".repeat(200)].map(masqueradeChain);
   expect(new Set(names).size).toBe(3);
   for (const name of names) expect(name).toMatch(/^MINICNI-[A-Z0-9a-f-]{1,20}$/);
-});
-
-describe("collapse", () => {
-  test("leaves out what another one holds, and host bits", () => {
-    const texts = [
-      "fd00::/64",
-      "10.244.3.0/24",
-      "10.1.0.9/24",
-      "10.244.0.0/16",
-      "10.1.0.0/24",
-      "fd00::5/128",
-    ];
-    expect(collapse(texts.map(prefix)).map(formatPrefix)).toEqual([
-      "10.1.0.0/24",
-      "10.244.0.0/16",
-      "fd00::/64",
-    ]);
-  });
-
-  test("keeps the addresses and leaves no overlap", () => {
-    const some: fc.Arbitrary<Prefix> = fc
-      .tuple(fc.integer({ min: 0, max: 255 }), fc.integer({ min: 24, max: 32 }))
-      .map(([last, length]) => ({ address: address(`10.0.0.${last}`), length }));
-    fc.assert(
-      fc.property(fc.array(some, { maxLength: 8 }), fc.integer({ min: 0, max: 255 }), (prefixes, last) => {
-        const found = collapse(prefixes);
-        const probe = address(`10.0.0.${last}`);
-        const isIn = (list: readonly Prefix[]) => list.some((one) => contains(one, probe));
-        expect(isIn(found)).toBe(isIn(prefixes));
-        const pairs = found.flatMap((a, index) => found.slice(index + 1).map((b) => overlaps(a, b)));
-        expect(pairs).not.toContain(true);
-      }),
-    );
-  });
 });

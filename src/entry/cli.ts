@@ -1,12 +1,15 @@
 import { SUPPORTED_VERSIONS } from "../cni/version.ts";
 import type { Host } from "../host/machine.ts";
 import { planDryRun, runPlan } from "./plan.ts";
+import { VERSION } from "./version.ts";
 
 const USAGE = `minicni: a Kubernetes pod network in one binary
 
 A container runtime calls it with CNI_COMMAND in the environment and the network configuration on stdin.
 CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
 
+  minicni agent --node NAME           keep this node's routes, tunnels and rules right (see: minicni agent --help)
+  minicni bench routes                how fast the route diff and a whole pass are
   minicni lab demo                    a cluster of virtual nodes on this machine: up, test, down
   minicni lab up|test|down            the same, step by step (see: minicni lab --help)
   minicni plan attach --config F --netns PATH [--ifname eth0] [--container-id ID]
@@ -23,13 +26,21 @@ export async function runCli(args: string[], host: Host, print: (text: string) =
       const { runLab } = await import("./lab/index.ts");
       return runLab(rest, host, selfArgv(), print);
     }
+    case "agent": {
+      const { runAgentCommand } = await import("./agent/index.ts");
+      return runAgentCommand(rest, host, print);
+    }
+    case "bench": {
+      const { runBench } = await import("./bench/index.ts");
+      return runBench(rest, host, selfArgv(), print);
+    }
     case "plan":
       return runPlan(rest, host, print);
     case "--dry-run":
       return planDryRun(process.env, host, print);
     case "--version":
     case "version":
-      print("minicni 0.1.0\n");
+      print(`minicni ${VERSION}\n`);
       return 0;
     case "--help":
     case "-h":

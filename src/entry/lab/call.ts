@@ -1,27 +1,33 @@
 import * as v from "valibot";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
-import type { ClusterNode } from "../../net/node.ts";
-import { formatPrefix } from "../../net/prefix.ts";
+import { CONFLIST_FILE } from "../../topology/conflist.ts";
 import { labNetns, netnsPath } from "../../topology/lab.ts";
 import { type LabPod, nodeFolder } from "./state.ts";
 
 const ResultSchema = v.looseObject({ ips: v.array(v.looseObject({ address: v.string() })) });
+const ConflistSchema = v.looseObject({
+  cniVersion: v.string(),
+  name: v.string(),
+  plugins: v.pipe(v.array(v.looseObject({ type: v.string() })), v.minLength(1)),
+});
 
-/** The network configuration of one virtual node: one range set for each of its pod CIDRs. */
-export function nodeConfig(node: ClusterNode): string {
-  return JSON.stringify({
-    cniVersion: "1.0.0",
-    name: "minicni",
-    type: "minicni",
-    isDefaultGateway: true,
-    stateDir: `${nodeFolder(node.name)}/state`,
-    ipam: {
-      type: "host-local",
-      dataDir: `${nodeFolder(node.name)}/networks`,
-      ranges: node.podCidrs.map((cidr) => [{ subnet: formatPrefix(cidr) }]),
-    },
-  });
+/**
+ * The request configuration for a node's pods, as a runtime makes it: the first plugin of the conflist that the node's
+ * agent wrote, with name and version of the list; and the node's own folders, since all nodes share one file system.
+ * Null: the agent wrote none yet. Throws HostError when it is no conflist.
+ */
+export function nodeConfig(node: string, host: Host): string | null {
+  const path = `${nodeFolder(node)}/conf/${CONFLIST_FILE}`;
+  const text = host.readFile(path);
+  if (text === null) return null;
+  const parsed = v.safeParse(ConflistSchema, JSON.parse(text));
+  if (!parsed.success)
+    throw new HostError(`${path} is no conflist: ${parsed.issues[0].message}`, "this is a fault of minicni");
+  const { cniVersion, name, plugins } = parsed.output;
+  const folder = nodeFolder(node);
+  const folders = { stateDir: `${folder}/state`, dataDir: `${folder}/networks` };
+  return JSON.stringify({ ...plugins[0], cniVersion, name, ...folders });
 }
 
 /**
@@ -30,15 +36,17 @@ export function nodeConfig(node: ClusterNode): string {
  */
 export async function callPlugin(
   command: "ADD" | "DEL",
-  node: ClusterNode,
-  pod: Pick<LabPod, "name" | "containerId" | "netns">,
+  pod: Omit<LabPod, "addresses">,
   self: readonly string[],
   host: Host,
 ): Promise<string> {
+  const stdin = nodeConfig(pod.node, host);
+  if (stdin === null)
+    throw new HostError(`${pod.node} has no conflist`, "its agent writes it: minicni lab agent start");
   const child = await host.spawn({
     argv: self,
-    stdin: nodeConfig(node),
-    netns: netnsPath(labNetns(node.name)),
+    stdin,
+    netns: netnsPath(labNetns(pod.node)),
     env: {
       CNI_COMMAND: command,
       CNI_CONTAINERID: pod.containerId,
@@ -50,7 +58,7 @@ export async function callPlugin(
   });
   if (child.exitCode === 0) return child.stdout;
   throw new HostError(
-    `${command} of ${pod.name} on ${node.name} failed: ${child.stdout.trim() || child.stderr.trim()}`,
+    `${command} of ${pod.name} on ${pod.node} failed: ${child.stdout.trim() || child.stderr.trim()}`,
     "see the error above; `minicni lab down` removes what there is",
   );
 }

@@ -2,16 +2,14 @@ import { Command, CommanderError } from "commander";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { labDown } from "./down.ts";
+import { withLabLock } from "./exclusive.ts";
+import { toJson } from "./json.ts";
+import { addWishOptions, toWish, type WishOptions } from "./options.ts";
+import { addPlayCommands } from "./play.ts";
 import { labNamespaces } from "./state.ts";
-import { createPaint, formatReport, toJson } from "./table.ts";
+import { createPaint, formatReport } from "./table.ts";
 import { labTest } from "./test.ts";
-import { labUp } from "./up.ts";
-
-interface UpOptions {
-  readonly nodes: string;
-  readonly pods: string;
-  readonly backend: string;
-}
+import { type LabWish, labUp } from "./up.ts";
 
 /**
  * `minicni lab …`. Returns the exit code: 0 all passed, 1 something failed, 2 misused.
@@ -26,16 +24,12 @@ export async function runLab(
   const say = (line: string) => print(`${line}\n`);
   let exitCode = 0;
   const program = new Command("minicni lab")
-    .description("a cluster of virtual nodes on this machine, each a network namespace")
+    .description("a cluster of virtual nodes on this machine, each a network namespace with an agent")
     .exitOverride()
-    .configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) });
-  const sized = (command: Command) =>
-    command
-      .option("--nodes <number>", "virtual nodes", "3")
-      .option("--pods <number>", "pods on each node", "3")
-      .option("--backend <name>", "how nodes reach the pods of others", "host-gw");
-  sized(program.command("up").description("make the lab")).action(async (options: UpOptions) => {
-    await up(options, self, host, say);
+    .configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) })
+    .hook("preAction", requireRoot);
+  addWishOptions(program.command("up").description("make the lab")).action(async (options: WishOptions) => {
+    await withLabLock("up", host, () => labUp(toWish(options), self, host, say));
     say("test it: minicni lab test; remove it: minicni lab down");
   });
   program
@@ -43,17 +37,19 @@ export async function runLab(
     .description("probe every pair, both families")
     .option("--json", "for machines")
     .action(async (options: { json?: boolean }) => {
-      exitCode = await test(options.json ?? false, host, print);
+      exitCode = await test(options.json ?? false, self, host, print);
     });
   program
     .command("down")
     .description("remove the lab")
-    .action(() => labDown(self, host, say));
-  sized(program.command("demo").description("up, test, down"))
+    .action(() => withLabLock("down", host, () => labDown(self, host, say)));
+  addWishOptions(program.command("demo").description("up, test, down"))
     .option("--json", "for machines")
-    .action(async (options: UpOptions & { json?: boolean }) => {
-      exitCode = await demo(options, options.json ?? false, host, self, print);
+    .action(async (options: WishOptions & { json?: boolean }) => {
+      const isJson = options.json ?? false;
+      exitCode = await withLabLock("demo", host, () => demo(toWish(options), isJson, host, self, print));
     });
+  addPlayCommands(program, self, host, say);
   try {
     await program.parseAsync([...args], { from: "user" });
     return exitCode;
@@ -64,21 +60,17 @@ export async function runLab(
   }
 }
 
-async function up(
-  options: UpOptions,
-  self: readonly string[],
-  host: Host,
-  say: (line: string) => void,
-): Promise<void> {
-  if (options.backend !== "host-gw") {
-    throw new HostError(`--backend ${options.backend} is not there, wanted host-gw`, "use --backend host-gw");
-  }
+function requireRoot(): void {
   if (process.getuid?.() !== 0) throw new HostError("the lab makes network namespaces", "run it as root");
-  await labUp({ nodes: Number(options.nodes), pods: Number(options.pods) }, self, host, say);
 }
 
-async function test(isJson: boolean, host: Host, print: (text: string) => void): Promise<number> {
-  const report = await labTest(host);
+async function test(
+  isJson: boolean,
+  self: readonly string[],
+  host: Host,
+  print: (text: string) => void,
+): Promise<number> {
+  const report = await labTest(self, host);
   const isColoured = process.stdout.isTTY === true && !process.env.NO_COLOR;
   print(
     isJson ? `${JSON.stringify(toJson(report), null, 2)}\n` : formatReport(report, createPaint(isColoured)),
@@ -91,7 +83,7 @@ const DOWN_TIME_MS = 120_000;
 
 /** The lab is removed whatever happens, also on Ctrl-C and SIGTERM. */
 async function demo(
-  options: UpOptions,
+  wish: LabWish,
   isJson: boolean,
   host: Host,
   self: readonly string[],
@@ -111,8 +103,8 @@ async function demo(
   process.on("SIGINT", interrupted);
   process.on("SIGTERM", terminated);
   try {
-    await up(options, self, host, say);
-    const exitCode = await test(isJson, host, print);
+    await labUp(wish, self, host, say);
+    const exitCode = await test(isJson, self, host, print);
     return interruptedBy === 0 ? exitCode : interruptedBy;
   } catch (error) {
     if (interruptedBy !== 0) return interruptedBy;

@@ -1,6 +1,7 @@
-import { FAMILIES, formatAddress } from "../../net/address.ts";
-import { formatPrefix } from "../../net/prefix.ts";
-import { CHECKS, type LabReport, type Probe } from "./test.ts";
+import { FAMILIES } from "../../net/address.ts";
+import { formatPicture } from "./picture.ts";
+import { CHECKS, type Probe } from "./probe.ts";
+import type { LabReport } from "./test.ts";
 
 /** Marks for a terminal; plain text when colour is off. */
 export interface Paint {
@@ -19,9 +20,9 @@ export function createPaint(isColoured: boolean): Paint {
 /** The report for a person: the cluster, the checks with their round trips, then what failed and what to do. */
 export function formatReport(report: LabReport, paint: Paint): string {
   const lines = [
-    ...picture(report, paint),
+    ...formatPicture(report, paint),
     "",
-    paint.bold(`  ${row(["check", "family", "passed", "min", "median", "max", "source kept"])}`),
+    paint.bold(`  ${row(["check", "family", "passed", "min", "median", "max", "source kept", "path"])}`),
     ...CHECKS.flatMap((check) =>
       FAMILIES.flatMap((family) => {
         const probes = report.probes.filter((probe) => probe.check === check && probe.family === family);
@@ -35,25 +36,7 @@ export function formatReport(report: LabReport, paint: Paint): string {
   return `${lines.join("\n")}\n`;
 }
 
-function picture({ nodes, pods }: LabReport, paint: Paint): string[] {
-  return nodes.flatMap((node, index) => {
-    const branch = index === nodes.length - 1 ? "└─" : "├─";
-    const stem = index === nodes.length - 1 ? "  " : "│ ";
-    const own = pods.filter((pod) => pod.node === node.name);
-    return [
-      ...(index === 0 ? [paint.bold("underlay switch")] : []),
-      `${branch} ${paint.bold(node.name)}  ${node.addresses.map(formatAddress).join("  ")}  ${paint.dim(
-        `pods ${node.podCidrs.map(formatPrefix).join("  ")}`,
-      )}`,
-      ...own.map(
-        (pod, at) =>
-          `${stem}  ${at === own.length - 1 ? "└─" : "├─"} ${pod.name}  ${pod.addresses.join("  ")}`,
-      ),
-    ];
-  });
-}
-
-const WIDTHS = [26, 8, 9, 9, 9, 9, 0];
+const WIDTHS = [26, 8, 9, 9, 9, 9, 19, 0];
 
 function row(cells: readonly string[]): string {
   return cells
@@ -65,9 +48,6 @@ function row(cells: readonly string[]): string {
 function checkRow(check: string, family: 4 | 6, probes: readonly Probe[], paint: Paint): string {
   const times = probes.flatMap(({ rttMs }) => rttMs ?? []).sort((a, b) => a - b);
   const passed = probes.filter(({ ok }) => ok).length;
-  const kept = probes.filter(
-    ({ seenSource, ownAddresses }) => seenSource !== null && ownAddresses.includes(seenSource),
-  ).length;
   const text = row([
     check,
     `IPv${family}`,
@@ -75,7 +55,8 @@ function checkRow(check: string, family: 4 | 6, probes: readonly Probe[], paint:
     milliseconds(times[0]),
     milliseconds(times[Math.floor(times.length / 2)]),
     milliseconds(times.at(-1)),
-    kept === probes.length ? "yes, no NAT" : `${kept}/${probes.length}`,
+    sourcesOf(probes),
+    pathsOf(probes),
   ]);
   return passed === probes.length ? `${paint.good("✓")} ${text}` : `${paint.bad("✗")} ${text}`;
 }
@@ -84,16 +65,37 @@ function milliseconds(value: number | undefined): string {
   return value === undefined ? "–" : `${value.toFixed(2)}ms`;
 }
 
-function failures({ probes, drift }: LabReport, paint: Paint): string[] {
+/** Whether packets arrived with the address of who sent them. */
+function sourcesOf(probes: readonly Probe[]): string {
+  const isKept = ({ seenSource, ownAddresses }: Probe) =>
+    seenSource !== null && ownAddresses.includes(seenSource);
+  const kept = probes.filter((probe) => isKept(probe) && !probe.isMasqueraded).length;
+  const masqueraded = probes.filter((probe) => isKept(probe) && probe.isMasqueraded).length;
+  if (kept === probes.length) return "yes, no NAT";
+  return masqueraded === 0 ? `${kept}/${probes.length}` : `${kept} yes, ${masqueraded} as node`;
+}
+
+/** `direct`, or `2 direct, 4 tunnel`; a dash where no probe went to another node's pods. */
+function pathsOf(probes: readonly Probe[]): string {
+  const counts = (["direct", "tunnel", "none"] as const)
+    .map((path) => ({ path, count: probes.filter((probe) => probe.path === path).length }))
+    .filter(({ count }) => count > 0);
+  if (counts.length === 0) return "–";
+  if (counts.length === 1 && counts[0] !== undefined) return counts[0].path;
+  return counts.map(({ path, count }) => `${count} ${path}`).join(", ");
+}
+
+function failures({ probes, drift, remarks }: LabReport, paint: Paint): string[] {
   const lines = probes
-    .filter(({ ok }) => !ok)
+    .filter((probe) => !probe.ok)
     .map(({ from, to, address, seenSource, ownAddresses }) =>
       seenSource === null
         ? `${from} → ${to} (${address}): no answer. See \`ip route get\` and \`iptables-save\` in the node's namespace`
         : `${from} → ${to} (${address}): arrived from ${seenSource}, wanted one of ${ownAddresses.join(", ")} (NAT?)`,
     );
   const drifted = drift.map((text) => `not as desired: ${text}`);
-  return [...lines, ...drifted].map((line) => paint.bad(line));
+  const said = remarks.map((text) => `the agent of ${text}`);
+  return [...lines, ...drifted, ...said].map((line) => paint.bad(line));
 }
 
 function verdict({ ok, probes, drift }: LabReport, paint: Paint): string {
@@ -101,14 +103,4 @@ function verdict({ ok, probes, drift }: LabReport, paint: Paint): string {
   const state = drift.length === 0 ? "every node as desired" : `${drift.length} nodes not as desired`;
   const text = `${passed} of ${probes.length} probes passed, ${state}`;
   return ok ? paint.good(text) : paint.bad(text);
-}
-
-/** The report for a machine: addresses and CIDRs as text. */
-export function toJson(report: LabReport): unknown {
-  const nodes = report.nodes.map(({ name, addresses, podCidrs }) => ({
-    name,
-    addresses: addresses.map(formatAddress),
-    podCidrs: podCidrs.map(formatPrefix),
-  }));
-  return { ...report, nodes };
 }

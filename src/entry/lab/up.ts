@@ -1,21 +1,35 @@
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
-import { formatNodeList } from "../../kube/nodelist.ts";
 import { type Address, type Family, parseAddress } from "../../net/address.ts";
-import { HOST, type Plan } from "../../plan/step.ts";
-import { describeLab, LAB_DEVICE, type LabRange, labNetns, netnsPath, planLab } from "../../topology/lab.ts";
-import { planResync } from "../resync.ts";
-import { callPlugin, resultAddresses } from "./call.ts";
-import { LAB_FOLDER, type LabPod, labNamespaces, readLab, writePods } from "./state.ts";
+import {
+  describeLab,
+  type LabRange,
+  type LabSize,
+  type LabSubnet,
+  planLab,
+  type UnderlayRange,
+} from "../../topology/lab.ts";
+import type { Backend } from "../../topology/path.ts";
+import { awaitAgent, startAgent } from "./agents.ts";
+import { addPods, planPod } from "./pods.ts";
+import { labNamespaces, readLab, writeLayout } from "./state.ts";
 
-/** How large a lab is. */
-export interface LabSize {
-  readonly nodes: number;
+/** What lab is wanted. */
+export interface LabWish extends LabSize {
+  /** On each node. */
   readonly pods: number;
+  readonly backend: Backend;
+  readonly families: readonly Family[];
+  /** Of the underlay links, in bytes; null: what the kernel chooses (1500). */
+  readonly mtu: number | null;
 }
 
 const MAX_NODES = 32;
 const MAX_PODS = 32;
+const MAX_SUBNETS = 4;
+/** IPv6's least MTU (RFC 8200 §5) in a tunnel over IPv6: below it the lab's pods would have no IPv6. */
+const MIN_MTU = 1280 + 70;
+const MAX_MTU = 65_535;
 
 function known(text: string): Address {
   const address = parseAddress(text);
@@ -23,24 +37,25 @@ function known(text: string): Address {
   return address;
 }
 
-/** Underlay: 172.31.255.0/24 and fd00:31:255::/64, one address a node. Cluster: 10.244.0.0/16 and fd00:10:244::/48. */
-const UNDERLAY: readonly LabRange[] = [
-  { network: known("172.31.255.0"), length: 24, step: 1n },
-  { network: known("fd00:31:255::"), length: 64, step: 1n },
+/** 172.31.255.0/24 and fd00:31:255::/64, one address a node; further subnets are 172.31.254.0/24, fd00:31:254::/64 … */
+const UNDERLAY: readonly UnderlayRange[] = [
+  { network: known("172.31.255.0"), length: 24, step: 1n, subnetStep: -256n },
+  { network: known("fd00:31:255::"), length: 64, step: 1n, subnetStep: -(1n << 80n) },
 ];
+/** Cluster CIDRs 10.244.0.0/16 and fd00:10:244::/48. */
 const CLUSTER: readonly LabRange[] = [
   { network: known("10.244.0.0"), length: 24, step: 256n },
   { network: known("fd00:10:244::"), length: 64, step: 1n << 64n },
 ];
 
-/** Makes the lab. Throws HostError; what is half made is for `lab down`. Returns the number of pods. */
+/** Makes the lab. Throws HostError; what is half made is for `lab down`. */
 export async function labUp(
-  size: LabSize,
+  wish: LabWish,
   self: readonly string[],
   host: Host,
   say: (line: string) => void,
-): Promise<number> {
-  checkSize(size);
+): Promise<void> {
+  checkWish(wish);
   const left = labNamespaces(host);
   if (readLab(host) !== null || left.length > 0) {
     throw new HostError(
@@ -48,58 +63,33 @@ export async function labUp(
       "remove it first: minicni lab down",
     );
   }
-  const nodes = describeLab(size.nodes, UNDERLAY, CLUSTER);
-  host.writeFile(`${LAB_FOLDER}/nodelist.json`, formatNodeList(nodes));
-  say(`making ${size.nodes} nodes on an underlay switch`);
-  await host.execute(
-    planLab(nodes, new Map<Family, number>(UNDERLAY.map(({ network, length }) => [network.family, length]))),
+  const isWanted = ({ network }: LabRange) => wish.families.includes(network.family);
+  const layout = describeLab(wish, UNDERLAY.filter(isWanted), CLUSTER.filter(isWanted));
+  writeLayout(host, layout, wish.backend);
+  say(`making ${wish.nodes} nodes ${describeUnderlay(layout.subnets)}`);
+  await host.execute(planLab(layout, wish.mtu));
+  // Each has its own namespace: they do their first pass side by side.
+  for (const { name } of layout.nodes) startAgent(name, wish.backend, self, host);
+  for (const { name } of layout.nodes) await awaitAgent(name, host);
+  say(`${wish.nodes} agents ready (backend ${wish.backend})`);
+  const pods = layout.nodes.flatMap(({ name }) =>
+    Array.from({ length: wish.pods }, (_, index) => planPod(name, `pod${index + 1}`)),
   );
-  for (const node of nodes) {
-    const netns = netnsPath(labNetns(node.name));
-    const { plan } = await planResync(nodes, node.name, LAB_DEVICE, netns, host);
-    await host.execute(plan);
-    say(`${node.name}: ${plan.length} changes for peer routes and FORWARD rules`);
-  }
-  const pods: LabPod[] = [];
-  for (const node of nodes) {
-    for (let index = 1; index <= size.pods; index++) pods.push(planPod(node.name, index));
-  }
-  // Kept before they are made: `lab down` has to find what an interrupted `lab up` made.
-  writePods(host, pods);
-  await host.execute(
-    pods.map((pod): Plan[number] => ({
-      op: "netns.add",
-      name: labNetns(pod.node, pod.name),
-      netns: HOST,
-      why: "the pods' sandboxes",
-    })),
-  );
-  const made: LabPod[] = [];
-  for (const pod of pods) {
-    const node = nodes.find(({ name }) => name === pod.node);
-    if (node === undefined) throw new HostError(`no node ${pod.node}`, "this is a fault of minicni");
-    made.push({ ...pod, addresses: resultAddresses(await callPlugin("ADD", node, pod, self, host)) });
-  }
-  writePods(host, made);
-  say(`attached ${made.length} pods`);
-  return made.length;
+  await addPods(pods, self, host);
+  say(`attached ${pods.length} pods`);
 }
 
-function checkSize({ nodes, pods }: LabSize): void {
-  const isFine = (value: number, max: number) => Number.isInteger(value) && value >= 1 && value <= max;
-  if (!isFine(nodes, MAX_NODES))
-    throw new HostError(`--nodes is ${nodes}, wanted 1 … ${MAX_NODES}`, "choose another number");
-  if (!isFine(pods, MAX_PODS))
-    throw new HostError(`--pods is ${pods}, wanted 1 … ${MAX_PODS}`, "choose another number");
+function describeUnderlay({ length }: readonly LabSubnet[]): string {
+  return length === 1 ? "on an underlay switch" : `in ${length} underlay subnets, a router between them`;
 }
 
-function planPod(node: string, index: number): LabPod {
-  const name = `pod${index}`;
-  return {
-    node,
-    name,
-    containerId: `lab-${node}-${name}`,
-    netns: netnsPath(labNetns(node, name)),
-    addresses: [],
+function checkWish({ nodes, pods, subnets, mtu }: LabWish): void {
+  const check = (option: string, value: number, least: number, most: number) => {
+    if (Number.isInteger(value) && value >= least && value <= most) return;
+    throw new HostError(`--${option} is ${value}, wanted ${least} … ${most}`, "choose another number");
   };
+  check("nodes", nodes, 1, MAX_NODES);
+  check("pods", pods, 1, MAX_PODS);
+  check("subnets", subnets, 1, Math.min(MAX_SUBNETS, nodes));
+  if (mtu !== null) check("mtu", mtu, MIN_MTU, MAX_MTU);
 }

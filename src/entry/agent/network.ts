@@ -1,0 +1,234 @@
+import type { Host, StepFailure } from "../../host/machine.ts";
+import { FAMILIES, type Family } from "../../net/address.ts";
+import type { ClusterNode, NodeFault, NodeSnapshot } from "../../net/node.ts";
+import { formatPrefix } from "../../net/prefix.ts";
+import { planRoutes, type RouteConflict } from "../../plan/route-diff.ts";
+import type { ObservedLink } from "../../plan/state.ts";
+import type { Plan } from "../../plan/step.ts";
+import type { Backend, Path } from "../../topology/path.ts";
+import {
+  describeTunnels,
+  planTunnel,
+  planTunnelPeers,
+  planTunnelRemoval,
+  TUNNEL_NAMES,
+  type TunnelDevice,
+  type TunnelSettings,
+  tunnelConflict,
+} from "../../topology/tunnel.ts";
+import { createRouteDiff } from "../../wasm/routes.ts";
+import { planMissingForwarding } from "../forwarding.ts";
+import { createDerived, type DerivedPaths, type TunnelIndexes } from "./derived.ts";
+import { createLookups } from "./lookups.ts";
+import { createRemovalGuard } from "./removals.ts";
+import { observeUnderlay } from "./underlay.ts";
+
+/** What a pass is to make true. */
+export interface NetworkWish {
+  readonly snapshot: NodeSnapshot;
+  readonly self: ClusterNode;
+  /** The snapshot is a complete list of a live source: what it does not have is gone. */
+  readonly isLive: boolean;
+}
+
+/** What a pass found and did. */
+export interface NetworkOutcome {
+  /** All steps, also those that failed; in a dry run none was executed. */
+  readonly plan: Plan;
+  readonly failures: readonly StepFailure[];
+  /** Of single peers; the others are as they should be. */
+  readonly peerFaults: readonly NodeFault[];
+  /** Tunnel devices that can't be made; the peers behind them are not reached. */
+  readonly deviceFaults: readonly string[];
+  /** Node addresses that no link has: some clouds translate them. */
+  readonly addressFaults: readonly string[];
+  readonly conflicts: readonly RouteConflict[];
+  /** Routes of ours that are not desired and were left: the list is not complete, or suspiciously short. */
+  readonly withheld: number;
+  readonly paths: readonly Path[];
+  readonly desired: ReadonlyMap<Family, number>;
+  readonly programmed: ReadonlyMap<Family, number>;
+  readonly devices: readonly TunnelDevice[];
+  /** Bytes that fit into every way in use. */
+  readonly mtu: number;
+  /** Milliseconds by part. */
+  readonly times: Readonly<Record<"observe" | "diff" | "execute", number>>;
+}
+
+/** Bytes of Ethernet, where the link of the node address is not to be found. */
+const ETHERNET_MTU = 1500;
+/** Stand for the tunnel devices that a dry run does not make; no kernel gives such an index. */
+const UNMADE = { 4: 0x7ffffffe, 6: 0x7fffffff } as const;
+
+/** The network part of a pass: links, addresses, tunnel endpoints and routes of one node. */
+export interface Network {
+  resync(wish: NetworkWish): Promise<NetworkOutcome>;
+  /** A policy rule changed: how peers are reached must be asked again. */
+  forgetLookups(): void;
+}
+
+/** `now`: monotonic milliseconds. What follows from an unchanged snapshot is kept between passes. */
+export function createNetwork(
+  settings: { readonly backend: Backend; readonly tunnel: TunnelSettings; readonly dryRun: boolean },
+  host: Host,
+  now: () => number,
+): Network {
+  const lookups = createLookups(host, now);
+  const engine = createRouteDiff();
+  const guard = createRemovalGuard(now);
+  const derived = createDerived(settings.backend);
+
+  const resync = async (wish: NetworkWish): Promise<NetworkOutcome> => {
+    const { self, snapshot } = wish;
+    const run = createRun(settings.dryRun, host, now);
+    const links = host.links();
+    const underlay = observeUnderlay(self, links, host);
+    const before = host.routeTable();
+    const known = derived.paths(snapshot, self, lookups.of(snapshot.nodes, before, links));
+    run.lap("observe");
+
+    const underlayMtu = (family: Family) => underlay.links.get(family)?.mtu ?? ETHERNET_MTU;
+    const { usable, conflicts: foreign } = chooseDevices(
+      settings.backend === "host-gw" ? [] : describeTunnels(self, known.paths, settings.tunnel, underlayMtu),
+      links,
+      host,
+    );
+    run.lap("diff");
+    await run.execute([
+      ...planMissingForwarding(new Set(self.podCidrs.map(({ address }) => address.family)), host),
+      ...usable.flatMap((device) => planTunnel(device, observeTunnel(device.link.name, links, host))),
+    ]);
+
+    const isUnchanged = run.plan.length === 0;
+    const made = isUnchanged ? links : host.links();
+    const observed = isUnchanged ? before : host.routeTable();
+    const naming = nameLinks(made, usable, settings.dryRun);
+    const desired = derived.table(known, naming.tunnels);
+    run.lap("observe");
+    const changes = engine.diff(desired, observed);
+    const mayRemove = wish.isLive && guard.allows(changes, observed);
+    const routes = planRoutes(changes, desired, observed, naming.nameOf, mayRemove);
+    const endpoints = usable.map((device) => planEndpoints(device, made, host));
+    const unused = made.filter(({ name }) => !usable.some(({ link }) => link.name === name));
+    run.lap("diff");
+    await run.execute([
+      ...endpoints.flatMap(({ additions }) => additions.forwarding),
+      ...endpoints.flatMap(({ additions }) => additions.neighbours),
+      ...routes.plan,
+      ...(mayRemove
+        ? [
+            ...endpoints.flatMap(({ deletions }) => deletions.neighbours),
+            ...endpoints.flatMap(({ deletions }) => deletions.forwarding),
+            ...planTunnelRemoval(unused),
+          ]
+        : []),
+    ]);
+    return {
+      ...run,
+      peerFaults: known.faults,
+      deviceFaults: foreign,
+      addressFaults: underlay.faults,
+      conflicts: routes.conflicts,
+      withheld: routes.withheld,
+      paths: known.paths,
+      desired: known.desired,
+      programmed: countProgrammed(known, naming.tunnels, run.failures, routes.conflicts),
+      devices: usable,
+      mtu: leastMtu(known.paths, usable, underlay.links),
+    };
+  };
+  return { resync, forgetLookups: lookups.forget };
+}
+
+/** Steps, failures and times of one pass. */
+function createRun(isDryRun: boolean, host: Host, now: () => number) {
+  const plan: Plan[number][] = [];
+  const failures: StepFailure[] = [];
+  const times = { observe: 0, diff: 0, execute: 0 };
+  let mark = now();
+  const lap = (part: keyof typeof times) => {
+    times[part] += now() - mark;
+    mark = now();
+  };
+  const execute = async (steps: Plan) => {
+    if (steps.length === 0) return;
+    plan.push(...steps);
+    mark = now();
+    if (!isDryRun) failures.push(...(await host.executeEach(steps)));
+    lap("execute");
+  };
+  return { plan, failures, times, lap, execute };
+}
+
+function chooseDevices(devices: readonly TunnelDevice[], links: readonly ObservedLink[], host: Host) {
+  const usable: TunnelDevice[] = [];
+  const conflicts: string[] = [];
+  for (const device of devices) {
+    const conflict = tunnelConflict(device, observeTunnel(device.link.name, links, host));
+    if (conflict === null) usable.push(device);
+    else conflicts.push(conflict);
+  }
+  return { usable, conflicts };
+}
+
+function observeTunnel(name: string, links: readonly ObservedLink[], host: Host) {
+  const link = links.find((it) => it.name === name);
+  return link === undefined ? null : { link, addresses: host.addresses(link.index) };
+}
+
+function planEndpoints(device: TunnelDevice, links: readonly ObservedLink[], host: Host) {
+  const index = links.find(({ name }) => name === device.link.name)?.index;
+  return planTunnelPeers(device, {
+    forwarding: index === undefined ? [] : host.forwarding(index),
+    neighbours: index === undefined ? [] : host.neighbours(index),
+  });
+}
+
+/** A link of another kind by a tunnel's name gets no route. */
+function nameLinks(links: readonly ObservedLink[], devices: readonly TunnelDevice[], isDryRun: boolean) {
+  const names = new Map(links.map(({ index, name }) => [index, name] as const));
+  const indexOf = (family: Family) => {
+    if (!devices.some(({ underlay }) => underlay === family)) return null;
+    const made = links.find(({ name }) => name === TUNNEL_NAMES[family])?.index;
+    return made ?? (isDryRun ? UNMADE[family] : null);
+  };
+  const tunnels = { 4: indexOf(4), 6: indexOf(6) };
+  for (const family of FAMILIES) {
+    const index = tunnels[family];
+    if (index !== null) names.set(index, TUNNEL_NAMES[family]);
+  }
+  return { tunnels, nameOf: (index: number) => names.get(index) ?? null };
+}
+
+/** Desired routes that are in the kernel now: all but those without a device, whose step failed, or behind a foreign one. */
+function countProgrammed(
+  { desired, paths }: DerivedPaths,
+  tunnels: TunnelIndexes,
+  failures: readonly StepFailure[],
+  conflicts: readonly RouteConflict[],
+): ReadonlyMap<Family, number> {
+  const missing = new Set(conflicts.map(({ dst }) => formatPrefix(dst)));
+  for (const { step } of failures) if (step.op === "route.replace") missing.add(formatPrefix(step.route.dst));
+  const left = new Map(desired);
+  const hasNoDevice = (path: Path) => path.kind === "tunnel" && tunnels[path.underlay] === null;
+  for (const path of paths) {
+    const { family } = path.dst.address;
+    const isMissing = hasNoDevice(path) || (missing.size > 0 && missing.has(formatPrefix(path.dst)));
+    if (isMissing) left.set(family, (left.get(family) ?? 0) - 1);
+  }
+  return left;
+}
+
+/** The tunnel's MTU counts once a peer is behind it: until then pods may use the whole link. */
+function leastMtu(
+  paths: readonly Path[],
+  devices: readonly TunnelDevice[],
+  links: ReadonlyMap<Family, ObservedLink>,
+): number {
+  const direct = [...links.values()].map(({ mtu }) => mtu);
+  const tunnelled = devices
+    .filter(({ underlay }) => paths.some((path) => path.kind === "tunnel" && path.underlay === underlay))
+    .map(({ link }) => link.mtu);
+  const known = [...direct, ...tunnelled];
+  return known.length === 0 ? ETHERNET_MTU : Math.min(...known);
+}

@@ -1,0 +1,210 @@
+import { messageOf, OverdueError } from "../../host/errors.ts";
+import type { Host } from "../../host/machine.ts";
+import { formatAddress } from "../../net/address.ts";
+import type { ClusterNode, NodeSnapshot } from "../../net/node.ts";
+import { formatPrefix } from "../../net/prefix.ts";
+import type { Plan } from "../../plan/step.ts";
+import type { Path } from "../../topology/path.ts";
+import type { TunnelDevice } from "../../topology/tunnel.ts";
+import { findPublished } from "../node.ts";
+import type { BridgeReport } from "./bridge.ts";
+import type { Health } from "./health.ts";
+import type { Journal } from "./journal.ts";
+import type { Cause, Metrics } from "./metrics.ts";
+import type { Network, NetworkOutcome } from "./network.ts";
+import type { OffloadProbe, ProbedTunnel } from "./offload.ts";
+import type { Publisher } from "./publish.ts";
+import type { Rules } from "./rules.ts";
+import { createRulesWish } from "./rules-wish.ts";
+import type { AgentSettings } from "./settings.ts";
+import { tellBridge, tellNetwork, tellNodes, tellRules } from "./tell.ts";
+import type { Reason } from "./wakeups.ts";
+
+/** What is known of the Nodes. */
+export interface Known {
+  readonly snapshot: NodeSnapshot | null;
+  /** A complete list of a live source, not the last known one from disk. */
+  readonly isLive: boolean;
+  /** What is wrong with the source; null when it works. */
+  readonly fault: string | null;
+}
+
+/** What a pass works with. */
+export interface Parts {
+  readonly host: Host;
+  readonly network: Network;
+  readonly rules: Rules;
+  readonly bridge: { pass(): Promise<BridgeReport> };
+  readonly offload: OffloadProbe | null;
+  readonly publisher: Publisher;
+  readonly journal: Journal;
+  readonly health: Health;
+  readonly metrics: Metrics;
+}
+
+/** For `--once`, and for when to look again. */
+export interface PassReport {
+  /** What was changed, or in a dry run would be; bridges apart. */
+  readonly plan: Plan;
+  /** Something is not as it should be; the next pass may do better. */
+  readonly hasFailed: boolean;
+}
+
+/** A pass over everything; the loop runs one at a time. */
+export interface Pass {
+  /** `reasons`: why now. Rules, bridge and files are looked at for all reasons but "kernel". */
+  run(known: Known, reasons: ReadonlySet<Reason>): Promise<PassReport>;
+}
+
+/** What the last good network pass found; kept until the next one. */
+interface Served {
+  readonly paths: readonly Path[];
+  readonly mtu: number;
+}
+
+/** One object, so that what depends on it is not made anew each time. */
+const NO_PATHS: readonly Path[] = [];
+
+export function createPass(settings: AgentSettings, parts: Parts): Pass {
+  const { host, publisher, journal, health } = parts;
+  let seen: NodeSnapshot | null = null;
+  let served: Served | null = null;
+  /** Whether the last whole pass came to its end with everything in place. */
+  let isGood = false;
+  const wishOf = createRulesWish(settings);
+
+  /** Pods of a node that worked go on: what was published as ready in this boot stays. */
+  const refuse = (reason: string) => {
+    health.set("published", reason);
+    if (settings.dryRun || findPublished(settings.stateDir, host)?.notReady === null) return;
+    const nothing = { podCidrs: [], clusterCidrs: [], mtu: 0, backend: settings.backend };
+    journal.state("node.json", publisher.node({ ready: false, reason, ...nothing }).fault);
+  };
+
+  const runNetwork = async (known: Known & { snapshot: NodeSnapshot }, self: ClusterNode, cause: Cause) => {
+    let outcome: NetworkOutcome;
+    try {
+      outcome = await parts.network.resync({ snapshot: known.snapshot, self, isLive: known.isLive });
+    } catch (error) {
+      if (error instanceof OverdueError) throw error;
+      return { plan: [], fault: messageOf(error) };
+    }
+    const fault = tellNetwork(outcome, cause, parts);
+    const { devices, mtu, paths } = outcome;
+    if (!settings.dryRun) parts.offload?.resync(probedTunnels(devices, host));
+    served = { paths, mtu: settings.mtu === 0 ? mtu : settings.mtu };
+    return { plan: outcome.plan, fault };
+  };
+
+  const runRules = async (snapshot: NodeSnapshot, self: ClusterNode, cause: Cause) => {
+    const wish = wishOf(snapshot, self, served?.paths ?? NO_PATHS);
+    const began = performance.now();
+    const outcome = await parts.rules.resync(wish, { isDryRun: settings.dryRun });
+    const fault = tellRules(outcome, cause, performance.now() - began, parts);
+    return { plan: outcome.plan, fault };
+  };
+
+  /** Last of all: from now on pods come to this node. */
+  const publish = (
+    snapshot: NodeSnapshot,
+    self: ClusterNode,
+    { paths, mtu }: Served,
+    cause: Cause,
+  ): string | null => {
+    const { backend } = settings;
+    const { podCidrs, clusterCidrs } = wishOf(snapshot, self, paths);
+    const node = { podCidrs, mtu, backend, clusterCidrs };
+    const published = publisher.node({ ready: true, reason: null, ...node });
+    if (published.changed) parts.metrics.repair("node_json", cause);
+    const conflist = published.fault === null ? publisher.conflist() : null;
+    if (conflist?.changed === true) {
+      parts.metrics.repair("conflist", cause);
+      journal.info("published", {
+        cause,
+        podCidrs: podCidrs.map(formatPrefix).join(),
+        mtu,
+        conflist: settings.confDir,
+      });
+    }
+    journal.state("foreign configuration", beforeOurs(conflist?.before ?? []));
+    return published.fault ?? conflist?.fault ?? null;
+  };
+
+  return {
+    run: async (known, reasons) => {
+      const { snapshot } = known;
+      const source = describeSource(known);
+      const self = findSelf(known, settings.node);
+      const selfFault = typeof self === "string" ? self : null;
+      journal.state("nodes", source);
+      journal.state("self", snapshot === null ? null : selfFault);
+      health.set("nodes", source ?? selfFault);
+      if (typeof self === "string" || snapshot === null) {
+        refuse(selfFault ?? "no Nodes yet");
+        return { plan: [], hasFailed: true };
+      }
+      const cause = seen === null ? "start" : seen === snapshot ? "kernel" : "nodes";
+      if (seen !== snapshot) tellNodes(snapshot, parts);
+      seen = snapshot;
+      const network = await runNetwork({ ...known, snapshot }, self, cause);
+      health.set("routes", network.fault);
+      // What was wrong until now may have kept the rest from being done.
+      const isWhole = !isGood || network.fault !== null || [...reasons].some((reason) => reason !== "kernel");
+      if (!isWhole) return { plan: network.plan, hasFailed: false };
+      const rules = await runRules(snapshot, self, cause);
+      health.set("rules", rules.fault);
+      if (settings.dryRun) return { plan: [...network.plan, ...rules.plan], hasFailed: false };
+      tellBridge(await parts.bridge.pass(), parts);
+      // Once good, pods may come even while something is being repaired: those that are there live with it as well.
+      const isServing = findPublished(settings.stateDir, host)?.notReady === null;
+      const fault = network.fault ?? rules.fault;
+      isGood = fault === null;
+      if (served === null || (fault !== null && !isServing)) refuse(fault ?? "no pass has succeeded yet");
+      else {
+        const unpublished = publish(snapshot, self, served, cause);
+        health.set("published", unpublished);
+        journal.state("published", unpublished);
+      }
+      if (fault === null) parts.metrics.synced();
+      return { plan: [...network.plan, ...rules.plan], hasFailed: fault !== null };
+    },
+  };
+}
+
+/** What is wrong with where the Nodes are from; null when nothing is, or nothing has come yet. */
+function describeSource({ snapshot, isLive, fault }: Known): string | null {
+  if (isLive || snapshot === null) return fault;
+  const standIn = "working from the last known Nodes on disk";
+  return fault === null ? standIn : `${fault}; ${standIn}`;
+}
+
+/** Our own Node, or why there is none to work with. */
+function findSelf({ snapshot, fault }: Known, name: string): ClusterNode | string {
+  if (snapshot === null) return fault === null ? "the Nodes are not known yet" : `no Nodes: ${fault}`;
+  const self = snapshot.nodes.find((node) => node.name === name);
+  if (self !== undefined) return self;
+  const own = snapshot.faults.find(({ node }) => node === name);
+  if (own === undefined) {
+    return `Node ${name} is not among the ${snapshot.nodes.length} Nodes: is --node (NODE_NAME) its exact name?`;
+  }
+  const hint = /no pod CIDR/.test(own.message)
+    ? ": see --allocate-node-cidrs of kube-controller-manager"
+    : "";
+  return `Node ${name} ${own.message}${hint}`;
+}
+
+/** The devices as the offload test wants them; those without an address of ours can't be tested. */
+function probedTunnels(devices: readonly TunnelDevice[], host: Host): ProbedTunnel[] {
+  return devices.flatMap(({ link: { name, local, mtu }, addresses: [own], peers: all }): ProbedTunnel[] => {
+    const link = host.link(name);
+    if (link === null || own === undefined) return [];
+    const { family } = own.address;
+    const peers = all.filter((address) => address.family === family);
+    return [{ name, index: link.index, underlay: formatAddress(local), mtu, self: own.address, peers }];
+  });
+}
+
+function beforeOurs(files: readonly string[]): string | null {
+  if (files.length === 0) return null;
+  return `a runtime takes the first configuration by name, which is not ours: ${files.join(", ")}`;
+}

@@ -1,0 +1,217 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { Host } from "../../host/machine.ts";
+import { hasHostBits, type Prefix, parsePrefix } from "../../net/prefix.ts";
+import { BACKENDS, type Backend } from "../../topology/path.ts";
+
+/** All that an administrator can choose about the agent. Times in milliseconds. */
+export interface AgentSettings {
+  /** Name of our own Node. */
+  readonly node: string;
+  /** A NodeList file; null: the Kubernetes API. */
+  readonly nodesFile: string | null;
+  /** Null: the ServiceAccount of the pod. */
+  readonly kubeconfig: string | null;
+  readonly backend: Backend;
+  readonly vni: number;
+  readonly vxlanPort: number;
+  /** Empty: the pod CIDRs of all Nodes. */
+  readonly clusterCidrs: readonly Prefix[];
+  readonly nonMasqueradeCidrs: readonly Prefix[];
+  readonly masquerade: boolean;
+  /** Whether what pods send to the addresses of other nodes is masqueraded as well. */
+  readonly masqueradeNodes: boolean;
+  /** Bytes for pods; 0: detect. */
+  readonly mtu: number;
+  readonly stateDir: string;
+  readonly dataDir: string;
+  /** Empty: no conflist is written. */
+  readonly confDir: string;
+  /** `HOST:PORT`; empty: nothing listens. */
+  readonly listen: string;
+  readonly resyncPeriodMs: number;
+  /** 0: leaked attachments are left. */
+  readonly leakGraceMs: number;
+  readonly nodeCondition: boolean;
+  readonly logFormat: "text" | "json";
+  /** One pass, then the end. */
+  readonly once: boolean;
+  /** Print what a pass would change; change nothing. */
+  readonly dryRun: boolean;
+}
+
+/** The command line and environment as settings; a number: the exit code to end with (help, or misuse, which was told). */
+export async function parseSettings(
+  args: readonly string[],
+  host: Host,
+  print: (text: string) => void,
+): Promise<AgentSettings | number> {
+  const command = createCommand()
+    .exitOverride()
+    .configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) });
+  try {
+    await command.parseAsync([...args], { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+  const found = command.opts<RawOptions>();
+  if (found.dryRun && !found.once) {
+    host.log("--dry-run prints one pass: use it with --once");
+    return 2;
+  }
+  return {
+    node: found.node,
+    nodesFile: found.nodes || null,
+    kubeconfig: found.kubeconfig || null,
+    backend: found.backend,
+    vni: found.vni,
+    vxlanPort: found.vxlanPort,
+    clusterCidrs: found.clusterCidrs,
+    nonMasqueradeCidrs: found.nonMasqueradeCidrs,
+    masquerade: found.masquerade,
+    masqueradeNodes: found.masqueradeNodes,
+    mtu: found.mtu,
+    stateDir: found.stateDir,
+    dataDir: found.dataDir,
+    confDir: found.confDir,
+    listen: found.listen,
+    resyncPeriodMs: found.resyncPeriod * 1000,
+    leakGraceMs: found.leakGrace * 1000,
+    nodeCondition: found.nodeCondition,
+    logFormat: found.logFormat,
+    once: found.once,
+    dryRun: found.dryRun,
+  };
+}
+
+interface RawOptions
+  extends Omit<AgentSettings, "nodesFile" | "kubeconfig" | "resyncPeriodMs" | "leakGraceMs"> {
+  readonly nodes?: string;
+  readonly kubeconfig?: string;
+  readonly resyncPeriod: number;
+  readonly leakGrace: number;
+}
+
+function createCommand(): Command {
+  const option = (flags: string, description: string, variable: string, initial?: unknown) => {
+    const made = new Option(flags, description).env(variable);
+    return initial === undefined ? made : made.default(initial);
+  };
+  const command = new Command("minicni agent").description(
+    "keeps one node's part of the pod network right: routes, tunnels, rules, conflist",
+  );
+  const options: readonly Option[] = [
+    option("--node <name>", "name of this Node", "NODE_NAME").makeOptionMandatory(),
+    option("--nodes <file>", "NodeList file in place of the API", "MINICNI_NODES"),
+    option("--kubeconfig <file>", "default: the pod's ServiceAccount", "KUBECONFIG"),
+    option("--backend <name>", "how peers' pods are reached", "MINICNI_BACKEND", "auto").choices(BACKENDS),
+    number("--vni <number>", "VXLAN network identifier", "MINICNI_VNI", 157, 1, 2 ** 24 - 1),
+    number("--vxlan-port <port>", "UDP port of the tunnel", "MINICNI_VXLAN_PORT", 8472, 1, 65535),
+    option(
+      "--cluster-cidrs <list>",
+      "default: the pod CIDRs of all Nodes",
+      "MINICNI_CLUSTER_CIDRS",
+      [],
+    ).argParser(parseCidrs),
+    option(
+      "--non-masquerade-cidrs <list>",
+      "keep pods' sources to these",
+      "MINICNI_NON_MASQUERADE_CIDRS",
+      [],
+    ).argParser(parseCidrs),
+    option(
+      "--masquerade <boolean>",
+      "masquerade what leaves the cluster",
+      "MINICNI_MASQUERADE",
+      true,
+    ).argParser(parseBoolean),
+    option(
+      "--masquerade-nodes <boolean>",
+      "and what goes to other nodes",
+      "MINICNI_MASQUERADE_NODES",
+      false,
+    ).argParser(parseBoolean),
+    number("--mtu <bytes>", "MTU of pods; 0: detect", "MINICNI_MTU", 0, 0, 65535),
+    option("--state-dir <folder>", "records and node.json", "MINICNI_STATE_DIR", "/run/minicni").argParser(
+      parseFolder,
+    ),
+    option("--data-dir <folder>", "last known Nodes", "MINICNI_DATA_DIR", "/var/lib/minicni").argParser(
+      parseFolder,
+    ),
+    option(
+      "--conf-dir <folder>",
+      "where the conflist goes; empty: nowhere",
+      "MINICNI_CONF_DIR",
+      "/etc/cni/net.d",
+    ).argParser((text) => (text === "" ? "" : parseFolder(text))),
+    option("--listen <host:port>", "health and metrics; empty: none", "MINICNI_LISTEN", "127.0.0.1:9157"),
+    number(
+      "--resync-period <seconds>",
+      "whole look at routes and rules",
+      "MINICNI_RESYNC_PERIOD",
+      5,
+      1,
+      3600,
+    ),
+    number(
+      "--leak-grace <seconds>",
+      "before dead attachments go; 0: never",
+      "MINICNI_LEAK_GRACE",
+      60,
+      0,
+      86400,
+    ),
+    option(
+      "--node-condition <boolean>",
+      "set NetworkUnavailable=False",
+      "MINICNI_NODE_CONDITION",
+      false,
+    ).argParser(parseBoolean),
+    option("--log-format <name>", "of stderr", "MINICNI_LOG_FORMAT", "text").choices(["text", "json"]),
+    new Option("--once", "one pass, then the end (exit 1 when it failed)").default(false),
+    new Option("--dry-run", "with --once: print its commands; exit 3 when there are any").default(false),
+  ];
+  for (const made of options) command.addOption(made);
+  return command;
+}
+
+function number(
+  flags: string,
+  description: string,
+  variable: string,
+  initial: number,
+  least: number,
+  most: number,
+): Option {
+  return new Option(flags, description)
+    .env(variable)
+    .default(initial)
+    .argParser((text) => {
+      const value = Number(text);
+      if (/^[0-9]+$/.test(text) && value >= least && value <= most) return value;
+      throw new InvalidArgumentError(`wanted a whole number from ${least} to ${most}.`);
+    });
+}
+
+function parseBoolean(text: string): boolean {
+  if (/^(true|1|yes|on)$/i.test(text)) return true;
+  if (/^(false|0|no|off)$/i.test(text)) return false;
+  throw new InvalidArgumentError("wanted true or false.");
+}
+
+function parseFolder(text: string): string {
+  if (text.startsWith("/") && text.length > 1) return text.replace(/\/+$/, "");
+  throw new InvalidArgumentError("wanted an absolute path.");
+}
+
+function parseCidrs(text: string): Prefix[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")
+    .map((part) => {
+      const prefix = parsePrefix(part);
+      if (prefix !== null && !hasHostBits(prefix)) return prefix;
+      throw new InvalidArgumentError(`"${part}" is no network (wanted address/length without host bits).`);
+    });
+}

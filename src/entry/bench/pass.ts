@@ -1,0 +1,114 @@
+import type { Host } from "../../host/machine.ts";
+import { parseNodeList } from "../../kube/nodelist.ts";
+import type { ClusterNode, NodeSnapshot } from "../../net/node.ts";
+import type { Backend } from "../../topology/path.ts";
+import { createNetwork } from "../agent/network.ts";
+import { moveNode } from "./cluster.ts";
+
+/** What a pass took, in milliseconds; what is not in a part is in `total` alone. */
+export interface PassTiming {
+  readonly name: string;
+  readonly totalMs: number;
+  /** The kernel's links, routes, neighbours read. */
+  readonly observeMs: number;
+  /** Desired state, difference and plan. */
+  readonly diffMs: number;
+  /** Children (`ip -batch`, `bridge -batch`) run to their end. */
+  readonly executeMs: number;
+  readonly steps: number;
+  readonly failures: number;
+}
+
+/** What is measured: the part of the agent that brings a namespace's kernel state to a list of Nodes. */
+export interface BenchSubject {
+  pass(snapshot: NodeSnapshot, self: ClusterNode): Promise<Omit<PassTiming, "name" | "totalMs">>;
+  /** Makes the subject believe that so much time has gone by. */
+  skip(milliseconds: number): void;
+}
+
+/** All passes of one cluster size. */
+export interface PassReport {
+  readonly nodes: number;
+  readonly backend: Backend;
+  /** A NodeList's text to Nodes, in milliseconds. */
+  readonly parseMs: number;
+  readonly passes: readonly PassTiming[];
+  /** Largest memory of the process that ran them, in MiB. */
+  readonly peakMiB: number;
+}
+
+/** Repeated passes; the median by total is reported. */
+const REPEATS = 7;
+/** More than the agent waits before it believes that most of its peers are gone. */
+const PATIENCE_MS = 120_000;
+
+/** The agent's own network part. */
+export function createSubject(host: Host, backend: Backend): BenchSubject {
+  let skipped = 0;
+  const settings = { backend, tunnel: { vni: 157, port: 8472 }, dryRun: false };
+  const network = createNetwork(settings, host, () => performance.now() + skipped);
+  return {
+    pass: async (snapshot, self) => {
+      const { times, plan, failures } = await network.resync({ snapshot, self, isLive: true });
+      return {
+        observeMs: times.observe,
+        diffMs: times.diff,
+        executeMs: times.execute,
+        steps: plan.length,
+        failures: failures.length,
+      };
+    },
+    skip: (milliseconds) => {
+      skipped += milliseconds;
+    },
+  };
+}
+
+/**
+ * Runs the passes of an agent's life in the namespace we are in, which must hold the first node's addresses: first
+ * programming, nothing changed, the same list read anew, one node at another address, all others gone. `text`: a
+ * NodeList of at least two nodes.
+ */
+export async function measurePasses(
+  text: string,
+  backend: Backend,
+  subject: BenchSubject,
+): Promise<Omit<PassReport, "peakMiB">> {
+  const began = performance.now();
+  const snapshot = parseNodeList(text);
+  const parseMs = performance.now() - began;
+  const [self, second] = snapshot.nodes;
+  if (self === undefined || second === undefined) throw new RangeError("a benchmark needs two nodes");
+
+  const run = async (name: string, wish: NodeSnapshot): Promise<PassTiming> => {
+    const start = performance.now();
+    const times = await subject.pass(wish, self);
+    return { name, totalMs: performance.now() - start, ...times };
+  };
+  const repeat = async (name: string, next: (turn: number) => NodeSnapshot): Promise<PassTiming> => {
+    const timings: PassTiming[] = [];
+    for (let turn = 0; turn < REPEATS; turn++) timings.push(await run(name, next(turn)));
+    timings.sort((a, b) => a.totalMs - b.totalMs);
+    return timings[REPEATS >> 1] ?? run(name, next(0));
+  };
+  const moved = (turn: number): NodeSnapshot => ({
+    nodes: snapshot.nodes.map((node) => (node === second ? moveNode(node, turn) : node)),
+    faults: [],
+  });
+  const passes = [
+    await run("first programming", snapshot),
+    await repeat("nothing changed", () => snapshot),
+    await repeat("nothing changed, list read anew", () => ({ ...snapshot, nodes: [...snapshot.nodes] })),
+    await repeat("one node changed", moved),
+  ];
+  const alone: NodeSnapshot = { nodes: [self], faults: [] };
+  // The agent does not believe it at once; the pass in which it does is the one that counts.
+  await subject.pass(alone, self);
+  subject.skip(PATIENCE_MS);
+  return {
+    nodes: snapshot.nodes.length,
+    backend,
+    parseMs,
+    passes: [...passes, await run("all others gone", alone)],
+  };
+}

@@ -11,7 +11,7 @@ CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
   minicni agent --node NAME           keep this node's routes, tunnels and rules right (see: minicni agent --help)
   minicni bench routes                how fast the route diff and a whole pass are
   minicni lab demo                    a cluster of virtual nodes on this machine: up, test, down
-  minicni lab up|test|down            the same, step by step (see: minicni lab --help)
+  minicni lab up|test|down            the same, step by step, and agents, nodes, pods to play with (see: minicni lab --help)
   minicni plan attach --config F --netns PATH [--ifname eth0] [--container-id ID]
                                       print the commands an ADD would run; change nothing
   CNI_COMMAND=ADD minicni --dry-run   the same from a runtime's environment and stdin

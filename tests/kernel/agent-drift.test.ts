@@ -37,12 +37,14 @@ const TOLD: Readonly<Record<string, readonly string[]>> = {
   "a device's MAC is changed": ["ip link set minicni.vxlan address 02:00:00:00:00:01"],
   "a device's MTU is changed": ["ip link set minicni.vxlan mtu 1400"],
   "a device is replaced by one with another VNI": [
-    "ip link del minicni.vxlan",
-    "ip link add minicni.vxlan type vxlan id 5 dstport 8472 local 10.9.0.1",
+    "ip link add spare type vxlan id 5 dstport 8472 local 10.9.0.1",
+    // At once, or the agent comes between.
+    "printf 'link del minicni.vxlan\nlink set spare name minicni.vxlan\n' | ip -batch -",
   ],
   "the uplink goes down and up": [
     "ip link set eth0 down",
     "ip link set eth0 up",
+    "ip addr add fe80::1/64 dev eth0 nodad",
     "ip route add default via 10.9.0.254",
     "ip -6 route add default via fd09::fe",
   ],
@@ -68,7 +70,7 @@ const UNTOLD: Readonly<Record<string, readonly string[]>> = {
 
 async function isRepaired(commands: readonly string[], args: readonly string[]): Promise<void> {
   const { node, agent, before } = await started(...args);
-  for (const command of commands) node.box.node(...command.split(" "));
+  for (const command of commands) node.box.node("sh", "-c", command);
   await node
     .until("it is as before", () => Bun.deepEquals(shape(node.kernel()), shape(before)), agent)
     .catch((error) => {

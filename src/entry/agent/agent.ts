@@ -94,9 +94,7 @@ async function assemble(settings: AgentSettings, host: Host, journal: Journal) {
   const pass = createPass(settings, { host, network, rules, bridge, offload, publisher, ...voices });
   const wakeups = createWakeups();
   const heartbeat = health.loop("nodes", NODES_BUDGET_MS);
-  const nodes = openNodes(settings, { host, journal, metrics, publisher, heartbeat }, () =>
-    wakeups.wake("nodes"),
-  );
+  const nodes = openNodes(settings, { journal, metrics, publisher, heartbeat }, () => wakeups.wake("nodes"));
   const stop = (signal: string) => {
     journal.info("stopping", { signal });
     wakeups.close();

@@ -5,13 +5,12 @@ import { isHostVethName } from "../../net/ifname.ts";
 export type HintVerdict = "ignore" | "look" | "forget";
 
 /**
- * A pod that comes or goes changes links, addresses and local routes: nothing of the node's. A policy rule may change
+ * A pod that comes or goes changes links, addresses and routes of its veth: nothing of the node's. A policy rule may change
  * how every peer is reached. All else is a reason to look; what we changed ourselves too, and finds nothing to do.
  */
 export function judgeHint({ kind, dev, text, isDelete }: KernelHint, bridge: string): HintVerdict {
   if (kind === "rule") return "forget";
   if (dev !== null && isHostVethName(dev)) return "ignore";
-  if (kind === "route" && / table local\b/.test(text)) return "ignore";
   // Ports that come and go change the bridge's state, and its link-local address when it has none yet.
   if (dev === bridge && kind === "link" && !isDelete) return /state DOWN/.test(text) ? "look" : "ignore";
   return "look";

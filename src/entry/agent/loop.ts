@@ -11,13 +11,18 @@ const PASS_BUDGET_MS = 180_000;
 /** How long `--once` waits for the Nodes. */
 const ONCE_TIMEOUT_MS = 30_000;
 
+interface LoopVoices {
+  readonly journal: Voices["journal"];
+  readonly health: Pick<Voices["health"], "loop" | "set">;
+}
+
 /** One pass after the other, until the wake-ups are closed. `tick`: behind each pass. */
 export async function runLoop(
-  settings: AgentSettings,
+  settings: Pick<AgentSettings, "resyncPeriodMs">,
   pass: Pass,
-  nodes: KnownNodes,
+  nodes: Pick<KnownNodes, "now">,
   wakeups: Wakeups,
-  { health, journal }: Voices,
+  { health, journal }: LoopVoices,
   tick: () => void,
 ): Promise<void> {
   const heartbeat = health.loop("resync", PASS_BUDGET_MS + settings.resyncPeriodMs);
@@ -46,9 +51,9 @@ export async function runLoop(
 
 /** One pass as soon as the Nodes are known. Returns the exit code: 0 well, 1 failed, 3 a dry run found changes. */
 export async function runOnce(
-  settings: AgentSettings,
+  settings: Pick<AgentSettings, "dryRun">,
   pass: Pass,
-  nodes: KnownNodes,
+  nodes: Pick<KnownNodes, "now">,
   wakeups: Wakeups,
   print: (text: string) => void,
 ): Promise<number> {

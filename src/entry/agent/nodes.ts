@@ -1,4 +1,3 @@
-import type { Host } from "../../host/machine.ts";
 import { type Connection, openConnection } from "../../kube/connection.ts";
 import { watchNodeFile } from "../../kube/node-file.ts";
 import type { NodeListener, NodeSource } from "../../kube/source.ts";
@@ -28,12 +27,11 @@ const PATIENCE_MS = 3_000;
  * it fails or takes long, the last known Nodes on disk stand in: with them something can be added, and nothing removed.
  */
 export function openNodes(
-  settings: AgentSettings,
+  settings: Pick<AgentSettings, "node" | "nodesFile" | "kubeconfig" | "dataDir">,
   parts: {
-    readonly host: Host;
     readonly journal: Journal;
-    readonly metrics: Metrics;
-    readonly publisher: Publisher;
+    readonly metrics: Pick<Metrics, "apiEvent" | "watch">;
+    readonly publisher: Pick<Publisher, "recall">;
     readonly heartbeat: Heartbeat;
   },
   onChange: () => void,

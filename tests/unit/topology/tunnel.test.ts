@@ -35,6 +35,8 @@ const PATHS: Path[] = [
     remote: address("fd00:31:254::2"),
   },
 ];
+const NODE2_MAC = "0e:dc:33:da:f9:cb";
+const NODE2_HOP = "fe80::cdc:33ff:feda:f9cb";
 const SETTINGS = { vni: 157, port: 8472 };
 
 function describeAll(self = SELF, paths = PATHS, mtu = 1500): TunnelDevice[] {

@@ -1,0 +1,72 @@
+import { expect, test } from "bun:test";
+import { createLookups } from "../../../../src/entry/agent/lookups.ts";
+import type { Address } from "../../../../src/net/address.ts";
+import type { ClusterNode } from "../../../../src/net/node.ts";
+import { createFakeMachine, fakeLink } from "../../../twin/machine.ts";
+import { route, tableOf } from "../../../twin/routes.ts";
+import { address, prefix } from "../../../twin/words.ts";
+
+const PEERS: readonly ClusterNode[] = [
+  { name: "n2", podCidrs: [prefix("10.244.2.0/24")], addresses: [address("10.9.0.2"), address("fd09::2")] },
+  { name: "n3", podCidrs: [prefix("10.244.3.0/24")], addresses: [address("10.8.0.3"), address("10.8.0.33")] },
+];
+const ETH0 = fakeLink({ index: 2, name: "eth0", up: true });
+const FOREIGN = route("10.9.0.0/24", null, { protocol: 2 });
+
+function stage() {
+  const host = createFakeMachine("/nowhere");
+  const asked: Address[][] = [];
+  let nowMs = 0;
+  const direct = { gateway: null, ifindex: 2, isLocal: false };
+  host.lookupRoutes = (towards) => {
+    asked.push([...towards]);
+    return towards.map(({ family }) => (family === 4 ? direct : null));
+  };
+  const lookups = createLookups(host, () => nowMs);
+  return { lookups, asked, direct, pass: (ms: number) => (nowMs += ms) };
+}
+
+test("asks for the first address of each family of every peer, once", () => {
+  const { lookups, asked, direct } = stage();
+  const lookup = lookups.of(PEERS, tableOf(FOREIGN), [ETH0]);
+  expect(asked).toEqual([[address("10.9.0.2"), address("fd09::2"), address("10.8.0.3")]]);
+  expect(lookup(address("10.9.0.2"))).toEqual(direct);
+  expect(lookup(address("fd09::2"))).toBeNull();
+  expect(lookup(address("10.7.7.7"))).toBeUndefined();
+  expect(lookups.of(PEERS, tableOf(FOREIGN), [ETH0])).toBe(lookup);
+  expect(asked).toHaveLength(1);
+});
+
+test("is not asked again for our own routes, and for pods that come and go", () => {
+  const { lookups, asked } = stage();
+  lookups.of(PEERS, tableOf(FOREIGN), [ETH0]);
+  const pod = fakeLink({ index: 9, name: "mcni0123456789a", up: true });
+  lookups.of(PEERS, tableOf(FOREIGN, route("10.244.2.0/24", "10.9.0.2")), [ETH0, pod]);
+  expect(asked).toHaveLength(1);
+});
+
+test("is asked again when what it depends on may have changed", () => {
+  const { lookups, asked, pass } = stage();
+  const look = (peers = PEERS, table = tableOf(FOREIGN), links = [ETH0]) => lookups.of(peers, table, links);
+  const changes: readonly (() => unknown)[] = [
+    () => look(),
+    () => look([...PEERS]),
+    () => look(PEERS, tableOf(FOREIGN, route("10.8.0.0/24", "10.9.0.254", { protocol: 3 }))),
+    () => look(PEERS, tableOf({ ...FOREIGN, metric: 5 })),
+    () => look(PEERS, tableOf(FOREIGN), [{ ...ETH0, up: false }]),
+    () => look(PEERS, tableOf(FOREIGN), [{ ...ETH0, index: 3 }]),
+    () => {
+      look();
+      lookups.forget();
+      return look();
+    },
+  ];
+  const counts = changes.map((change) => {
+    change();
+    return asked.length;
+  });
+  expect(counts).toEqual([1, 2, 3, 4, 5, 6, 8]);
+  pass(60_000);
+  look();
+  expect(asked).toHaveLength(9);
+});

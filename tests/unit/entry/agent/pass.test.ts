@@ -1,0 +1,183 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { createHealth } from "../../../../src/entry/agent/health.ts";
+import { createMetrics } from "../../../../src/entry/agent/metrics.ts";
+import type { Network } from "../../../../src/entry/agent/network.ts";
+import { createNetwork } from "../../../../src/entry/agent/network.ts";
+import { createPass, type Known } from "../../../../src/entry/agent/pass.ts";
+import { createPublisher } from "../../../../src/entry/agent/publish.ts";
+import { parseSettings } from "../../../../src/entry/agent/settings.ts";
+import type { Reason } from "../../../../src/entry/agent/wakeups.ts";
+import { HostError } from "../../../../src/host/errors.ts";
+import type { ClusterNode } from "../../../../src/net/node.ts";
+import { createFakeMachine } from "../../../twin/machine.ts";
+import { address, prefix } from "../../../twin/words.ts";
+
+const node = (number: number): ClusterNode => ({
+  name: `n${number}`,
+  podCidrs: [prefix(`10.244.${number}.0/24`)],
+  addresses: [address(`10.9.0.${number}`)],
+});
+const LIVE: Known = { snapshot: { nodes: [node(1), node(2)], faults: [] }, isLive: true, fault: null };
+
+let root = "";
+beforeEach(() => {
+  root = mkdtempSync(`${tmpdir()}/minicni-test-`);
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+async function stage() {
+  const host = createFakeMachine(root);
+  const eth0 = host.network.addLink({ name: "eth0", up: true });
+  host.network.addresses.set(eth0, [{ prefix: prefix("10.9.0.1/24"), linkLocal: false }]);
+  host.network.lookup = () => ({ gateway: null, ifindex: eth0, isLocal: false });
+  const folders = ["--state-dir", `${root}/run`, "--data-dir", `${root}/lib`, "--conf-dir", `${root}/net.d`];
+  const settings = await parseSettings(["--node", "n1", ...folders], host, () => undefined);
+  if (typeof settings === "number") throw new Error(host.logged.join());
+  const health = createHealth(() => 0);
+  const metrics = await createMetrics({ version: "1", now: () => 0, openFiles: () => 0 });
+  const told = new Map<string, string | null>();
+  const journal = {
+    info: () => undefined,
+    warn: () => undefined,
+    state: (key: string, fault: string | null) => void told.set(key, fault),
+  };
+  const inner = createNetwork(
+    { backend: "auto", dryRun: false, tunnel: { vni: 157, port: 8472 } },
+    host,
+    () => 0,
+  );
+  const world = { rulesFault: null as string | null, isBroken: false, rulesPasses: 0 };
+  const network: Network = {
+    ...inner,
+    resync: (wish) => {
+      if (world.isBroken) throw new HostError("no netlink", "see dmesg");
+      return inner.resync(wish);
+    },
+  };
+  const rules = {
+    resync: async () => {
+      world.rulesPasses++;
+      const faults = world.rulesFault === null ? [] : [world.rulesFault];
+      return { changes: [], faults, warnings: [], variant: "nft" as const, plan: [] };
+    },
+  };
+  const bridge = { pass: async () => ({ changes: [], faults: [] }) };
+  const publisher = createPublisher(host, settings, () => 0);
+  const pass = createPass(settings, {
+    host,
+    network,
+    rules,
+    bridge,
+    offload: null,
+    publisher,
+    journal,
+    health,
+    metrics,
+  });
+  const run = (known: Known = LIVE, ...reasons: Reason[]) => pass.run(known, new Set(reasons));
+  const unready = () => health.conditions().flatMap(([name, holds]) => (holds ? [] : [name]));
+  return { host, world, run, unready, told };
+}
+
+const nodeJson = () => JSON.parse(readFileSync(`${root}/run/node.json`, "utf8"));
+const hasConflist = () => existsSync(`${root}/net.d/10-minicni.conflist`);
+
+describe("a pass", () => {
+  test("makes the node ready and publishes it", async () => {
+    const { run, unready } = await stage();
+    expect((await run(LIVE, "start")).hasFailed).toBe(false);
+    expect(unready()).toEqual([]);
+    expect(nodeJson()).toMatchObject({ ready: true, podCidrs: ["10.244.1.0/24"], mtu: 1500 });
+    expect(hasConflist()).toBe(true);
+  });
+
+  test("publishes nothing before routes and rules are there, and does at the first good one, whatever woke it", async () => {
+    const { run, world, unready, host } = await stage();
+    world.rulesFault = "no iptables";
+    expect((await run(LIVE, "start")).hasFailed).toBe(true);
+    expect([unready(), hasConflist()]).toEqual([["rules", "published"], false]);
+    expect(nodeJson()).toMatchObject({ ready: false, reason: "no iptables" });
+    world.rulesFault = null;
+    host.failOn = (step) => step.op === "route.replace";
+    host.network.routes = [];
+    await run(LIVE, "kernel");
+    expect([unready(), hasConflist()]).toEqual([["routes", "published"], false]);
+    host.failOn = () => false;
+    await run(LIVE, "kernel");
+    expect([unready(), hasConflist()]).toEqual([[], true]);
+  });
+
+  test("leaves rules alone when only the kernel's hints woke it and all is well", async () => {
+    const { run, world } = await stage();
+    await run(LIVE, "start");
+    await run(LIVE, "kernel");
+    expect(world.rulesPasses).toBe(1);
+    await run(LIVE, "kernel", "timer");
+    expect(world.rulesPasses).toBe(2);
+  });
+
+  test("that fails on a node which serves pods leaves what is published", async () => {
+    const { run, world, unready } = await stage();
+    await run(LIVE, "start");
+    world.isBroken = true;
+    expect((await run(LIVE, "timer")).hasFailed).toBe(true);
+    expect(unready()).toEqual(["routes"]);
+    expect(nodeJson()).toMatchObject({ ready: true });
+    world.isBroken = false;
+    await run(LIVE, "timer");
+    expect(unready()).toEqual([]);
+  });
+
+  test("writes again what somebody damaged", async () => {
+    const { run } = await stage();
+    await run(LIVE, "start");
+    writeFileSync(`${root}/run/node.json`, "{");
+    rmSync(`${root}/net.d/10-minicni.conflist`);
+    await run(LIVE, "timer");
+    expect([nodeJson().ready, hasConflist()]).toEqual([true, true]);
+  });
+});
+
+describe("without what it needs", () => {
+  const cases: readonly (readonly [string, Known, string])[] = [
+    ["no Nodes yet", { snapshot: null, isLive: false, fault: null }, "the Nodes are not known yet"],
+    ["no Nodes, and why", { snapshot: null, isLive: false, fault: "API: 403" }, "no Nodes: API: 403"],
+    [
+      "no Node of ours",
+      { ...LIVE, snapshot: { nodes: [node(2)], faults: [] } },
+      "Node n1 is not among the 1 Nodes",
+    ],
+    [
+      "a bad Node of ours",
+      { ...LIVE, snapshot: { nodes: [], faults: [{ node: "n1", message: "has no pod CIDR" }] } },
+      "Node n1 has no pod CIDR: see --allocate-node-cidrs",
+    ],
+  ];
+  test.each(cases)("%s: nothing is touched, and node.json says why", async (_what, known, reason) => {
+    const { run, host, unready } = await stage();
+    expect((await run(known, "start")).hasFailed).toBe(true);
+    expect(host.executed).toEqual([]);
+    expect(nodeJson()).toMatchObject({ ready: false, reason: expect.stringContaining(reason) });
+    expect(hasConflist()).toBe(false);
+    expect(unready()).toContain("published");
+  });
+
+  test("pods that are there go on: what was published as ready stays", async () => {
+    const { run, host } = await stage();
+    await run(LIVE, "start");
+    const [routes] = [host.network.routes.length];
+    await run({ ...LIVE, snapshot: { nodes: [node(2)], faults: [] } }, "nodes");
+    expect(nodeJson()).toMatchObject({ ready: true });
+    expect(host.network.routes).toHaveLength(routes);
+  });
+
+  test("the last known Nodes do, and readiness tells", async () => {
+    const { run, told, unready } = await stage();
+    await run({ ...LIVE, isLive: false, fault: "API: connection refused" }, "start");
+    expect(told.get("nodes")).toBe("API: connection refused; working from the last known Nodes on disk");
+    expect(unready()).toEqual(["nodes"]);
+    expect([nodeJson().ready, hasConflist()]).toEqual([true, true]);
+  });
+});

@@ -89,6 +89,13 @@ export class RouteTable {
     words[at + WORD.protocol] = route.protocol;
   }
 
+  /** Appends a copy of another table's route. */
+  pushFrom(other: RouteTable, index: number): void {
+    const from = index * ROUTE_WORDS;
+    const at = this.add();
+    this.#words.set(other.room.subarray(from, from + ROUTE_WORDS), at);
+  }
+
   /** The route at `index`, 0 … count−1. Throws RangeError beyond. */
   at(index: number): TableRoute {
     if (!(index >= 0 && index < this.#count)) throw new RangeError(`no route ${index} of ${this.#count}`);

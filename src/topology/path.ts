@@ -2,6 +2,7 @@ import { type Address, type Family, formatAddress } from "../net/address.ts";
 import type { ClusterNode, NodeFault } from "../net/node.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { RouteLookup } from "../plan/state.ts";
+import { tunnelMacOf, tunnelNextHop } from "./endpoint.ts";
 
 /** How peers' pods are reached: by their node address on the same link, through a VXLAN tunnel, or each as it can be. */
 export const BACKENDS = ["auto", "host-gw", "vxlan"] as const;
@@ -13,8 +14,14 @@ export type Path = {
   readonly dst: Prefix;
 } & (
   | { readonly kind: "direct"; readonly via: Address; readonly ifindex: number }
-  /** `underlay`: family of the outer packets, sent to `remote`. */
-  | { readonly kind: "tunnel"; readonly underlay: Family; readonly remote: Address }
+  /** `underlay`: family of the outer packets, sent to `remote`; `mac` and `nextHop`: of the peer in the tunnel. */
+  | {
+      readonly kind: "tunnel";
+      readonly underlay: Family;
+      readonly remote: Address;
+      readonly mac: string;
+      readonly nextHop: Address;
+    }
 );
 
 /** The ways to all peers; what is wrong with one leaves the others as they are. */
@@ -72,7 +79,8 @@ function choosePath(
   for (const underlay of [family, family === 4 ? 6 : 4] as const) {
     const remote = addressOf(peer, underlay);
     if (remote === null || addressOf(self, underlay) === null) continue;
-    return { path: { peer, dst, kind: "tunnel", underlay, remote } };
+    const mac = tunnelMacOf(peer);
+    return { path: { peer, dst, kind: "tunnel", underlay, remote, mac, nextHop: tunnelNextHop(mac, dst) } };
   }
   return { fault: "has no InternalIP of a family that this node has one of" };
 }

@@ -1,9 +1,9 @@
-import { type Address, FAMILIES, type Family, formatAddress, isSameAddress } from "../net/address.ts";
-import { macOfName } from "../net/mac.ts";
-import type { ClusterNode, NodeFault } from "../net/node.ts";
-import { formatPrefix, hostPrefix, isSamePrefix, type Prefix } from "../net/prefix.ts";
+import { type Address, FAMILIES, type Family, isSameAddress } from "../net/address.ts";
+import type { ClusterNode } from "../net/node.ts";
+import { hostPrefix, isSamePrefix, type Prefix } from "../net/prefix.ts";
 import type { ObservedAddress, ObservedFdb, ObservedLink, ObservedNeighbour } from "../plan/state.ts";
 import { HOST, type NewLink, type Operation, type Plan, type Step } from "../plan/step.ts";
+import { tunnelAddress, tunnelMacOf } from "./endpoint.ts";
 import { addressOf, type Path } from "./path.ts";
 
 /** What is the same for all nodes of a cluster. `vni`: 24 bits; `port`: UDP. */
@@ -14,6 +14,9 @@ export interface TunnelSettings {
 
 type VxlanLink = Extract<NewLink, { kind: "vxlan" }>;
 
+/** The MAC of a next hop in the tunnel. */
+export type TunnelNeighbour = Omit<ObservedNeighbour, "isPermanent">;
+
 /** One VXLAN device as it should be: with its own addresses, and all it must know of peers. */
 export interface TunnelDevice {
   /** Of the outer packets. */
@@ -21,7 +24,7 @@ export interface TunnelDevice {
   readonly link: VxlanLink;
   readonly addresses: readonly Prefix[];
   readonly forwarding: readonly ObservedFdb[];
-  readonly neighbours: readonly Omit<ObservedNeighbour, "isPermanent">[];
+  readonly neighbours: readonly TunnelNeighbour[];
   /** The peers' own addresses in the tunnel. */
   readonly peers: readonly Address[];
 }
@@ -34,35 +37,6 @@ export const TUNNEL_OVERHEAD: Readonly<Record<Family, number>> = { 4: 50, 6: 70 
 
 /** Least MTU of a device that is to carry a family (RFC 791 §3.2, RFC 8200 §5). */
 const MIN_MTU: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
-
-/** MAC of a node's tunnel endpoint, from its name alone: nobody has to publish it. */
-export function tunnelMac(node: string): string {
-  return macOfName(`tunnel endpoint of ${node}`);
-}
-
-/**
- * A node's address in the tunnel for one of its pod CIDRs: the network address itself, which no pod gets (flannel does
- * so as well).
- */
-export function tunnelAddress(podCidr: Prefix): Address {
-  return podCidr.address;
-}
-
-/**
- * The next hop of a route into the tunnel: it only has to be a neighbour there. For IPv6 a link-local address with the
- * peer's MAC in it (RFC 4291 app. A), since the kernel refuses a global one as long as any route but a default one
- * leads to it by another link, be it the direct route that is to be replaced (ip6_route_check_nh_onlink of
- * net/ipv6/route.c).
- */
-export function tunnelNextHop(peer: string, podCidr: Prefix): Address {
-  if (podCidr.address.family === 4) return tunnelAddress(podCidr);
-  const octets = tunnelMac(peer)
-    .split(":")
-    .map((octet) => BigInt(`0x${octet}`));
-  const [first = 0n, second = 0n, third = 0n, ...rest] = octets;
-  const bytes = [first ^ 2n, second, third, 0xffn, 0xfen, ...rest];
-  return { family: 6, value: bytes.reduce((value, byte) => (value << 8n) | byte, 0xfe80n << 48n) };
-}
 
 /**
  * The devices of node `self`, one for each family of its node addresses: also without a tunnelled peer, since a peer
@@ -81,22 +55,25 @@ export function describeTunnels(
     const least = MIN_MTU[self.podCidrs.some(({ address }) => address.family === 6) ? 6 : 4];
     const mtu = Math.max(least, underlayMtu(underlay) - TUNNEL_OVERHEAD[underlay]);
     const name = TUNNEL_NAMES[underlay];
-    const forwarding = new Map<string, ObservedFdb>();
-    const neighbours = [];
+    const forwarding: ObservedFdb[] = [];
+    const neighbours: TunnelNeighbour[] = [];
     const peers: Address[] = [];
+    let last: ClusterNode | null = null;
     for (const path of paths) {
       if (path.kind !== "tunnel" || path.underlay !== underlay) continue;
-      const mac = tunnelMac(path.peer.name);
-      forwarding.set(mac, { mac, dst: path.remote });
-      neighbours.push({ address: tunnelNextHop(path.peer.name, path.dst), mac });
+      const entries = entriesOf(path);
+      // The pod CIDRs of a peer follow each other, and share one entry.
+      if (path.peer !== last) forwarding.push(entries.forwarding);
+      last = path.peer;
+      neighbours.push(entries.neighbour);
       peers.push(tunnelAddress(path.dst));
     }
     return [
       {
         underlay,
-        link: { kind: "vxlan", name, mac: tunnelMac(self.name), mtu, ...settings, local },
+        link: { kind: "vxlan", name, mac: tunnelMacOf(self), mtu, ...settings, local },
         addresses: own.map((cidr) => hostPrefix(tunnelAddress(cidr))),
-        forwarding: [...forwarding.values()],
+        forwarding,
         neighbours,
         peers,
       },
@@ -104,31 +81,43 @@ export function describeTunnels(
   });
 }
 
+type TunnelPath = Extract<Path, { kind: "tunnel" }>;
+interface TunnelEntries {
+  readonly forwarding: ObservedFdb;
+  readonly neighbour: TunnelNeighbour;
+}
+
+/** One object for a path, whatever else changes: devices can be compared by them. */
+const known = new WeakMap<TunnelPath, TunnelEntries>();
+
+function entriesOf(path: TunnelPath): TunnelEntries {
+  const before = known.get(path);
+  if (before !== undefined) return before;
+  const { mac, remote, nextHop } = path;
+  const entries = { forwarding: { mac, dst: remote }, neighbour: { address: nextHop, mac } };
+  known.set(path, entries);
+  return entries;
+}
+
 /** A pod CIDR's family where the node has an address of it, else the other. */
 function ownUnderlay(self: ClusterNode, family: Family): Family {
   return addressOf(self, family) === null ? (family === 4 ? 6 : 4) : family;
 }
 
-/** Nodes whose names give one MAC (40 bits of hash): the later one can't be told from the earlier. */
-export function findMacFaults(nodes: readonly ClusterNode[]): NodeFault[] {
-  const owners = new Map<string, string>();
-  return nodes.flatMap(({ name }): NodeFault[] => {
-    const mac = tunnelMac(name);
-    const owner = owners.get(mac);
-    owners.set(mac, owner ?? name);
-    return owner === undefined ? [] : [{ node: name, message: `has the tunnel MAC ${mac} of node ${owner}` }];
-  });
-}
-
-/** A link with its addresses; null: there is none. */
+/** A device as it is. */
 export interface ObservedTunnel {
   readonly link: ObservedLink;
   readonly addresses: readonly ObservedAddress[];
+  /** A value below /proc/sys, trimmed; null where the kernel has none. */
+  readonly sysctl: (key: string) => string | null;
 }
 
+/** Router advertisements from the tunnel would change our routes (flannel PR#1298). */
+const acceptRa = (name: string) => `net/ipv6/conf/${name}/accept_ra`;
+/** A peer may come directly and be answered through the tunnel: loose (RFC 3704), or off. */
+const rpFilter = (name: string) => `net/ipv4/conf/${name}/rp_filter`;
+
 const MAKE = "VXLAN device to the peers behind a router";
-const PEERS = "tunnel endpoints of peers";
-const GONE = "tunnel endpoints of peers that are gone";
 
 /** Why the device's name can't be used: something else of another kind has it. Null when it can. */
 export function tunnelConflict({ link }: TunnelDevice, observed: ObservedTunnel | null): string | null {
@@ -148,14 +137,13 @@ export function planTunnel({ link, addresses }: TunnelDevice, observed: Observed
     add({ op: "link.add", link });
     // No link-local address: nobody speaks to it, and it would be announced to nobody.
     add({ op: "link.set", name: link.name, set: { addrgenmode: "none" } });
-    // Router advertisements from the tunnel would change our routes (flannel PR#1298).
-    add(sysctl(`net/ipv6/conf/${link.name}/accept_ra`, "0"));
-    // A peer may come directly and be answered through the tunnel: loose (RFC 3704); the kernel takes max(all, link).
-    add(sysctl(`net/ipv4/conf/${link.name}/rp_filter`, "2"));
+    add(sysctl(acceptRa(link.name), "0"));
+    add(sysctl(rpFilter(link.name), "2"));
   } else {
     const mac = there.link.mac === link.mac ? {} : { mac: link.mac };
     const mtu = there.link.mtu === link.mtu ? {} : { mtu: link.mtu };
     if ("mac" in mac || "mtu" in mtu) add({ op: "link.set", name: link.name, set: { ...mac, ...mtu } });
+    for (const step of planSysctls(link.name, there)) add(step);
   }
   if (there?.link.up !== true) add({ op: "link.set", name: link.name, set: { up: true } });
   const held = there?.addresses ?? [];
@@ -170,6 +158,19 @@ export function planTunnel({ link, addresses }: TunnelDevice, observed: Observed
   return steps;
 }
 
+/**
+ * What somebody has set since (systemd does so on new links), where it does harm: advertisements that are taken although
+ * the node forwards, and the strict filter, of which the kernel takes the greater of `all` and the link's.
+ */
+function planSysctls(name: string, { sysctl: read }: ObservedTunnel): Operation[] {
+  const number = (key: string) => Number(read(key) ?? "0");
+  const isStrict = Math.max(number(rpFilter("all")), number(rpFilter(name))) === 1;
+  return [
+    ...(number(acceptRa(name)) === 2 ? [sysctl(acceptRa(name), "0")] : []),
+    ...(isStrict ? [sysctl(rpFilter(name), "2")] : []),
+  ];
+}
+
 function sysctl(key: string, value: string): Operation {
   return { op: "sysctl.set", key, value, optional: true };
 }
@@ -179,66 +180,10 @@ function isSameTunnel(link: VxlanLink, { vxlan }: ObservedLink): boolean {
   return isLocal && vxlan.vni === link.vni && vxlan.port === link.port && !vxlan.learning;
 }
 
-/** What a device has to learn of peers, and to forget: the one goes before the routes, the other behind them. */
-export interface TunnelPeersPlan {
-  readonly additions: { readonly forwarding: Plan; readonly neighbours: Plan };
-  readonly deletions: { readonly forwarding: Plan; readonly neighbours: Plan };
-}
-
-/** The difference between desired and observed peers of a device. Entries that the kernel made by itself are left. */
-export function planTunnelPeers(
-  { link: { name: dev }, forwarding, neighbours }: TunnelDevice,
-  observed: {
-    readonly forwarding: readonly ObservedFdb[];
-    readonly neighbours: readonly ObservedNeighbour[];
-  },
-): TunnelPeersPlan {
-  const step = (operation: Operation, why: string): Step => ({ ...operation, netns: HOST, why });
-  const wantedFdb = new Map(forwarding.map((entry) => [fdbKey(entry), entry]));
-  const wantedNeighbours = new Map(neighbours.map((entry) => [neighbourKey(entry), entry]));
-  const wantedAddresses = new Set(neighbours.map(({ address }) => formatAddress(address)));
-  const wantedMacs = new Set(forwarding.map(({ mac }) => mac));
-  const staleFdb = observed.forwarding.filter((entry) => !wantedFdb.delete(fdbKey(entry)));
-  const staleNeighbours = observed.neighbours.filter(
-    (entry) => entry.isPermanent && !wantedNeighbours.delete(neighbourKey(entry)),
-  );
-  return {
-    additions: {
-      forwarding: [...wantedFdb.values()].map((it) => step({ op: "fdb.replace", dev, ...it }, PEERS)),
-      neighbours: [...wantedNeighbours.values()].map((it) =>
-        step({ op: "neigh.replace", dev, ...it }, PEERS),
-      ),
-    },
-    deletions: {
-      // What `replace` overwrites is gone already.
-      forwarding: staleFdb
-        .filter(({ mac }) => !wantedMacs.has(mac))
-        .map((it) => step({ op: "fdb.del", dev, ...it }, GONE)),
-      neighbours: staleNeighbours
-        .filter(({ address }) => !wantedAddresses.has(formatAddress(address)))
-        .map(({ address, mac }) => step({ op: "neigh.del", dev, address, mac }, GONE)),
-    },
-  };
-}
-
-function fdbKey({ mac, dst }: ObservedFdb): string {
-  return `${mac} ${formatAddress(dst)}`;
-}
-
-function neighbourKey({ address, mac }: Pick<ObservedNeighbour, "address" | "mac">): string {
-  return `${formatAddress(address)} ${mac}`;
-}
-
 /** The steps that remove the devices of another backend; `observed`: all links by these names that are VXLAN devices. */
 export function planTunnelRemoval(observed: readonly ObservedLink[]): Plan {
   const names = new Set<string>(Object.values(TUNNEL_NAMES));
   return observed
     .filter(({ name, kind }) => names.has(name) && kind === "vxlan")
     .map(({ name }): Step => ({ op: "link.del", name, netns: HOST, why: "VXLAN device of another backend" }));
-}
-
-/** What the log calls a device. */
-export function formatTunnel({ link, addresses }: TunnelDevice): string {
-  const own = addresses.map(formatPrefix).join(" ");
-  return `${link.name} vni ${link.vni} port ${link.port} local ${formatAddress(link.local)} mtu ${link.mtu} addresses ${own}`;
 }

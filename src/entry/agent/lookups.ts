@@ -1,8 +1,8 @@
 import type { Host } from "../../host/machine.ts";
-import { type Address, formatAddress } from "../../net/address.ts";
+import { type Address, FAMILIES, isSameAddress } from "../../net/address.ts";
 import { isHostVethName } from "../../net/ifname.ts";
 import type { ClusterNode } from "../../net/node.ts";
-import { ROUTE_WORDS, type RouteTable, WORD } from "../../plan/route-table.ts";
+import { FLAG_GATEWAY, ROUTE_WORDS, type RouteTable, WORD } from "../../plan/route-table.ts";
 import type { ObservedLink, RouteLookup } from "../../plan/state.ts";
 import { ROUTE_PROTOCOL } from "../../plan/step.ts";
 import { addressOf, type Lookup } from "../../topology/path.ts";
@@ -10,42 +10,140 @@ import { addressOf, type Lookup } from "../../topology/path.ts";
 /** How long an answer is good although nothing seen here has changed: other tables and marks are not seen. */
 const MAX_AGE_MS = 60_000;
 
+/** How this node reaches others. The same object as long as no answer is another one. */
+export interface Reach {
+  readonly lookup: Lookup;
+  /** There is no way to it right now; what {@link Reach.lookup} says is what was so before. */
+  readonly isLost: (address: Address) => boolean;
+  /** Gateways of others' routes: no pod CIDR of a peer may hold one. */
+  readonly gateways: readonly Address[];
+}
+
 /**
  * `ip route get` for the node addresses of all peers, asked again only when something it depends on has changed: routes
- * of others, links, or the peers. The same function comes back while the answers are the same ones.
+ * of others, links, or time; of new peers alone when only the peers have. A peer that can't be reached for a moment (an
+ * uplink without its address while DHCP restarts) is not behind a router for that: what was so stays so.
  */
 export function createLookups(
   host: Host,
   now: () => number,
 ): {
-  of(peers: readonly ClusterNode[], table: RouteTable, links: readonly ObservedLink[]): Lookup;
+  of(peers: readonly ClusterNode[], table: RouteTable, links: readonly ObservedLink[]): Reach;
   /** A policy rule changed: nothing is known any more. */
   forget(): void;
 } {
-  let kept: { peers: readonly ClusterNode[]; digest: string; at: number; lookup: Lookup } | null = null;
+  let kept: {
+    peers: readonly ClusterNode[];
+    digest: string;
+    at: number;
+    answers: Answers;
+    reach: Reach;
+  } | null = null;
+  let isForgotten = false;
   return {
     of: (peers, table, links) => {
       const digest = digestOf(table, links);
-      if (kept?.peers === peers && kept.digest === digest && now() - kept.at < MAX_AGE_MS) return kept.lookup;
-      const lookup = ask(peers, host);
-      kept = { peers, digest, at: now(), lookup };
-      return lookup;
+      const isFresh = kept?.digest === digest && now() - kept.at < MAX_AGE_MS && !isForgotten;
+      if (kept !== null && isFresh && kept.peers === peers) return kept.reach;
+      const addresses = addressesOf(peers);
+      if (kept !== null && isFresh) {
+        const { answers } = kept;
+        answers.ask(
+          addresses.filter((address) => !answers.has(address)),
+          null,
+          host,
+        );
+        kept = { ...kept, peers };
+        return kept.reach;
+      }
+      isForgotten = false;
+      const answers = createAnswers();
+      const isSame = answers.ask(addresses, kept?.answers ?? null, host);
+      const gateways = gatewaysOf(table);
+      const reach = { lookup: answers.get, isLost: answers.isLost, gateways };
+      const isUnchanged =
+        isSame && kept !== null && kept.peers === peers && isSameList(gateways, kept.reach.gateways);
+      // Who is lost may be others even so.
+      if (isUnchanged && kept !== null) kept.answers.loseAs(answers);
+      kept =
+        isUnchanged && kept !== null
+          ? { ...kept, digest, at: now() }
+          : { peers, digest, at: now(), answers, reach };
+      return kept.reach;
     },
     forget: () => {
-      kept = null;
+      isForgotten = true;
     },
   };
 }
 
-function ask(peers: readonly ClusterNode[], host: Host): Lookup {
-  const addresses = peers.flatMap((peer): Address[] =>
-    ([4, 6] as const).flatMap((family) => addressOf(peer, family) ?? []),
+function addressesOf(peers: readonly ClusterNode[]): Address[] {
+  return peers.flatMap((peer) => FAMILIES.flatMap((family) => addressOf(peer, family) ?? []));
+}
+
+interface Answers {
+  has(address: Address): boolean;
+  readonly get: Lookup;
+  readonly isLost: (address: Address) => boolean;
+  /** Asks the kernel; where it knows no way, what `before` knew. True when all is as it was before. */
+  ask(addresses: readonly Address[], before: Answers | null, host: Host): boolean;
+  loseAs(other: Answers): void;
+  readonly lost: () => ReadonlySet<Address>;
+}
+
+/** By the address as an object: an unchanged Node has the same ones in every snapshot. */
+function createAnswers(): Answers {
+  const known = new Map<Address, RouteLookup | null>();
+  let lost: ReadonlySet<Address> = new Set();
+  return {
+    has: (address) => known.has(address),
+    get: (address) => known.get(address),
+    isLost: (address) => lost.has(address),
+    lost: () => lost,
+    loseAs: (other) => {
+      lost = other.lost();
+    },
+    ask: (addresses, before, host) => {
+      const unreachable = new Set(lost);
+      let isSame = before !== null;
+      const found = addresses.length === 0 ? [] : host.lookupRoutes(addresses);
+      for (const [index, address] of addresses.entries()) {
+        const was = before?.get(address);
+        const is = found[index] ?? null;
+        if (is === null) unreachable.add(address);
+        known.set(address, is ?? was ?? null);
+        if (isSame && !isSameLookup(is ?? was ?? null, was)) isSame = false;
+      }
+      lost = unreachable;
+      return isSame;
+    },
+  };
+}
+
+function isSameLookup(a: RouteLookup | null, b: RouteLookup | null | undefined): boolean {
+  if (a === null || b === null || b === undefined) return a === b;
+  const isSameGateway =
+    a.gateway === null || b.gateway === null ? a.gateway === b.gateway : isSameAddress(a.gateway, b.gateway);
+  return isSameGateway && a.ifindex === b.ifindex && a.isLocal === b.isLocal;
+}
+
+function isSameList(a: readonly Address[], b: readonly Address[]): boolean {
+  return (
+    a.length === b.length && a.every((it, index) => b[index] !== undefined && isSameAddress(it, b[index]))
   );
-  const answers = host.lookupRoutes(addresses);
-  const known = new Map<string, RouteLookup | null>();
-  for (const [index, address] of addresses.entries())
-    known.set(formatAddress(address), answers[index] ?? null);
-  return (address) => known.get(formatAddress(address));
+}
+
+function gatewaysOf(table: RouteTable): Address[] {
+  const { words } = table;
+  const found: Address[] = [];
+  for (let index = 0; index < table.count; index++) {
+    const at = index * ROUTE_WORDS;
+    const isForeign = words[at + WORD.protocol] !== ROUTE_PROTOCOL;
+    if (!isForeign || ((words[at + WORD.flags] ?? 0) & FLAG_GATEWAY) === 0) continue;
+    const { via } = table.at(index);
+    if (via !== null && via.value !== 0n) found.push(via);
+  }
+  return found;
 }
 
 /** What the answers depend on: all routes but ours (FNV-1a over their words), and which links there are and up. */

@@ -7,21 +7,21 @@ import type { ObservedLink } from "../../plan/state.ts";
 import type { Plan } from "../../plan/step.ts";
 import type { Backend, Path } from "../../topology/path.ts";
 import {
-  describeTunnels,
   planTunnel,
-  planTunnelPeers,
   planTunnelRemoval,
   TUNNEL_NAMES,
   type TunnelDevice,
   type TunnelSettings,
   tunnelConflict,
 } from "../../topology/tunnel.ts";
+import { planTunnelChange, planTunnelPeers } from "../../topology/tunnel-peers.ts";
 import { createRouteDiff } from "../../wasm/routes.ts";
 import { planMissingForwarding } from "../forwarding.ts";
 import { createDerived, type DerivedPaths, type TunnelIndexes } from "./derived.ts";
 import { createLookups } from "./lookups.ts";
+import { type Observation, observe } from "./observation.ts";
 import { createRemovalGuard } from "./removals.ts";
-import { observeUnderlay } from "./underlay.ts";
+import { findWaiting } from "./waiting.ts";
 
 /** What a pass is to make true. */
 export interface NetworkWish {
@@ -62,7 +62,11 @@ const UNMADE = { 4: 0x7ffffffe, 6: 0x7fffffff } as const;
 
 /** The network part of a pass: links, addresses, tunnel endpoints and routes of one node. */
 export interface Network {
-  resync(wish: NetworkWish): Promise<NetworkOutcome>;
+  /**
+   * `mayReuse`: nothing has changed in the kernel since the last pass, as far as its hints tell; what that one saw will
+   * do. A look at the kernel is most of what a pass costs.
+   */
+  resync(wish: NetworkWish, mayReuse?: boolean): Promise<NetworkOutcome>;
   /** A policy rule changed: how peers are reached must be asked again. */
   forgetLookups(): void;
 }
@@ -77,44 +81,51 @@ export function createNetwork(
   const engine = createRouteDiff();
   const guard = createRemovalGuard(now);
   const derived = createDerived(settings.backend);
+  let last: { readonly seen: Observation; readonly devices: readonly TunnelDevice[] } | null = null;
 
-  const resync = async (wish: NetworkWish): Promise<NetworkOutcome> => {
+  const resync = async (wish: NetworkWish, mayReuse = false): Promise<NetworkOutcome> => {
     const { self, snapshot } = wish;
     const run = createRun(settings.dryRun, host, now);
-    const links = host.links();
-    const underlay = observeUnderlay(self, links, host);
-    const before = host.routeTable();
-    const known = derived.paths(snapshot, self, lookups.of(snapshot.nodes, before, links));
+    const settled = mayReuse ? last : null;
+    const before = settled?.seen ?? observe(host);
+    last = null;
+    const underlay = before.underlay(self);
+    const reach = lookups.of(snapshot.nodes, before.routes, before.links);
     run.lap("observe");
 
+    const known = derived.paths(snapshot, self, reach);
     const underlayMtu = (family: Family) => underlay.links.get(family)?.mtu ?? ETHERNET_MTU;
-    const { usable, conflicts: foreign } = chooseDevices(
-      settings.backend === "host-gw" ? [] : describeTunnels(self, known.paths, settings.tunnel, underlayMtu),
-      links,
-      host,
-    );
+    const described =
+      settings.backend === "host-gw" ? [] : derived.tunnels(self, known, settings.tunnel, underlayMtu);
+    const { usable, conflicts: foreign } = chooseDevices(described, before);
+    const families = new Set(self.podCidrs.map(({ address }) => address.family));
+    const preparations = [
+      ...planMissingForwarding(families, host),
+      ...usable.flatMap((device) => planTunnel(device, before.tunnel(device.link.name))),
+    ];
     run.lap("diff");
-    await run.execute([
-      ...planMissingForwarding(new Set(self.podCidrs.map(({ address }) => address.family)), host),
-      ...usable.flatMap((device) => planTunnel(device, observeTunnel(device.link.name, links, host))),
-    ]);
+    await run.execute(preparations);
 
-    const isUnchanged = run.plan.length === 0;
-    const made = isUnchanged ? links : host.links();
-    const observed = isUnchanged ? before : host.routeTable();
-    const naming = nameLinks(made, usable, settings.dryRun);
-    const desired = derived.table(known, naming.tunnels);
+    const seen = preparations.length === 0 ? before : observe(host);
+    const naming = nameLinks(seen.links, usable, settings.dryRun);
     run.lap("observe");
-    const changes = engine.diff(desired, observed);
-    const mayRemove = wish.isLive && guard.allows(changes, observed);
-    const routes = planRoutes(changes, desired, observed, naming.nameOf, mayRemove);
-    const endpoints = usable.map((device) => planEndpoints(device, made, host));
-    const unused = made.filter(({ name }) => !usable.some(({ link }) => link.name === name));
-    run.lap("diff");
-    await run.execute([
+    const endpoints = usable.map((device) => {
+      const { name } = device.link;
+      const then = seen === before ? settled?.devices.find(({ link }) => link.name === name) : undefined;
+      if (then !== undefined) return planTunnelChange(device, then);
+      const observed = { forwarding: seen.forwarding(name), neighbours: seen.neighbours(name) };
+      return planTunnelPeers(device, observed);
+    });
+    const desired = derived.table(known, naming.tunnels);
+    const changes = engine.diff(desired, seen.routes);
+    const mayRemove = wish.isLive && guard.allows(changes, seen.routes);
+    const routes = planRoutes(changes, desired, seen.routes, naming.nameOf, mayRemove);
+    const waiting = findWaiting(known, reach);
+    const unused = seen.links.filter(({ name }) => !usable.some(({ link }) => link.name === name));
+    const steps = [
       ...endpoints.flatMap(({ additions }) => additions.forwarding),
       ...endpoints.flatMap(({ additions }) => additions.neighbours),
-      ...routes.plan,
+      ...routes.plan.filter((step) => !waiting.isFor(step)),
       ...(mayRemove
         ? [
             ...endpoints.flatMap(({ deletions }) => deletions.neighbours),
@@ -122,10 +133,13 @@ export function createNetwork(
             ...planTunnelRemoval(unused),
           ]
         : []),
-    ]);
+    ];
+    run.lap("diff");
+    await run.execute(steps);
+    if (run.plan.length === 0) last = { seen, devices: usable };
     return {
       ...run,
-      peerFaults: known.faults,
+      peerFaults: [...known.faults, ...waiting.faults],
       deviceFaults: foreign,
       addressFaults: underlay.faults,
       conflicts: routes.conflicts,
@@ -160,28 +174,15 @@ function createRun(isDryRun: boolean, host: Host, now: () => number) {
   return { plan, failures, times, lap, execute };
 }
 
-function chooseDevices(devices: readonly TunnelDevice[], links: readonly ObservedLink[], host: Host) {
+function chooseDevices(devices: readonly TunnelDevice[], seen: Observation) {
   const usable: TunnelDevice[] = [];
   const conflicts: string[] = [];
   for (const device of devices) {
-    const conflict = tunnelConflict(device, observeTunnel(device.link.name, links, host));
+    const conflict = tunnelConflict(device, seen.tunnel(device.link.name));
     if (conflict === null) usable.push(device);
     else conflicts.push(conflict);
   }
   return { usable, conflicts };
-}
-
-function observeTunnel(name: string, links: readonly ObservedLink[], host: Host) {
-  const link = links.find((it) => it.name === name);
-  return link === undefined ? null : { link, addresses: host.addresses(link.index) };
-}
-
-function planEndpoints(device: TunnelDevice, links: readonly ObservedLink[], host: Host) {
-  const index = links.find(({ name }) => name === device.link.name)?.index;
-  return planTunnelPeers(device, {
-    forwarding: index === undefined ? [] : host.forwarding(index),
-    neighbours: index === undefined ? [] : host.neighbours(index),
-  });
 }
 
 /** A link of another kind by a tunnel's name gets no route. */

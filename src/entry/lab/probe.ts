@@ -1,8 +1,8 @@
 import { openProber, type ProbeAnswer } from "../../host/echo.ts";
 import { type Family, formatAddress } from "../../net/address.ts";
 import type { ClusterNode } from "../../net/node.ts";
+import { tunnelAddress } from "../../topology/endpoint.ts";
 import { labNetns, netnsPath } from "../../topology/lab.ts";
-import { tunnelAddress } from "../../topology/tunnel.ts";
 import type { PathKind } from "./paths.ts";
 import type { LabPod } from "./state.ts";
 

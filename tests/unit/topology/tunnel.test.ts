@@ -1,17 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import type { ClusterNode } from "../../../src/net/node.ts";
 import { formatPlan } from "../../../src/plan/format.ts";
+import { tunnelMac, tunnelNextHop } from "../../../src/topology/endpoint.ts";
 import type { Path } from "../../../src/topology/path.ts";
 import {
   describeTunnels,
   planTunnel,
-  planTunnelPeers,
   planTunnelRemoval,
   type TunnelDevice,
   tunnelConflict,
-  tunnelMac,
-  tunnelNextHop,
 } from "../../../src/topology/tunnel.ts";
+import { planTunnelChange, planTunnelPeers } from "../../../src/topology/tunnel-peers.ts";
 import { fakeLink } from "../../twin/machine.ts";
 import { address, prefix } from "../../twin/words.ts";
 
@@ -25,18 +24,14 @@ const PEER: ClusterNode = {
   podCidrs: ["10.244.2.0/24", "fd00:10:244:2::/64"].map(prefix),
   addresses: ["172.31.254.2", "fd00:31:254::2"].map(address),
 };
-const PATHS: Path[] = [
-  { peer: PEER, dst: prefix("10.244.2.0/24"), kind: "tunnel", underlay: 4, remote: address("172.31.254.2") },
-  {
-    peer: PEER,
-    dst: prefix("fd00:10:244:2::/64"),
-    kind: "tunnel",
-    underlay: 6,
-    remote: address("fd00:31:254::2"),
-  },
-];
 const NODE2_MAC = "0e:dc:33:da:f9:cb";
 const NODE2_HOP = "fe80::cdc:33ff:feda:f9cb";
+const PATHS: Path[] = (["172.31.254.2", "fd00:31:254::2"] as const).map((remote, index) => {
+  const dst = PEER.podCidrs[index] ?? prefix("0.0.0.0/0");
+  const nextHop = tunnelNextHop(NODE2_MAC, dst);
+  const underlay = index === 0 ? 4 : 6;
+  return { peer: PEER, dst, kind: "tunnel", underlay, remote: address(remote), mac: NODE2_MAC, nextHop };
+});
 const SETTINGS = { vni: 157, port: 8472 };
 
 function describeAll(self = SELF, paths = PATHS, mtu = 1500): TunnelDevice[] {
@@ -49,13 +44,18 @@ function first(devices = describeAll()): TunnelDevice {
   return device;
 }
 
-function made(device: TunnelDevice, known: Partial<Parameters<typeof fakeLink>[0]> = {}) {
+function made(
+  device: TunnelDevice,
+  known: Partial<Parameters<typeof fakeLink>[0]> = {},
+  values: Readonly<Record<string, string>> = {},
+) {
   const { name, mac, mtu, vni, port, local } = device.link;
   const vxlan = { vni, port, local, learning: false };
   const addresses = device.addresses.map((it) => ({ prefix: it, linkLocal: false }));
   return {
     link: fakeLink({ index: 9, name, kind: "vxlan", up: true, mac, mtu, vxlan, ...known }),
     addresses,
+    sysctl: (key: string) => values[key] ?? null,
   };
 }
 
@@ -75,8 +75,8 @@ describe("describeTunnels", () => {
 
   test("has a next hop that the kernel takes whatever routes lead to the pod CIDR: for IPv6 by the peer's MAC", () => {
     expect(tunnelMac("node2")).toBe(NODE2_MAC);
-    expect(tunnelNextHop("node2", prefix("10.244.2.0/24"))).toEqual(address("10.244.2.0"));
-    expect(tunnelNextHop("node2", prefix("fd00:10:244:2::/64"))).toEqual(address(NODE2_HOP));
+    expect(tunnelNextHop(tunnelMac("node2"), prefix("10.244.2.0/24"))).toEqual(address("10.244.2.0"));
+    expect(tunnelNextHop(tunnelMac("node2"), prefix("fd00:10:244:2::/64"))).toEqual(address(NODE2_HOP));
     expect(describeAll().map(({ peers }) => peers)).toEqual([
       [address("10.244.2.0")],
       [address("fd00:10:244:2::")],
@@ -137,6 +137,21 @@ ip addr replace 10.244.1.0/32 dev minicni.vxlan
     ).toContain("ip addr del 10.244.9.0/32 dev minicni.vxlan");
   });
 
+  test.each([
+    ["a strict filter of its own", { "net/ipv4/conf/minicni.vxlan/rp_filter": "1" }, "rp_filter=2"],
+    ["a strict filter of all links", { "net/ipv4/conf/all/rp_filter": "1" }, "rp_filter=2"],
+    ["advertisements taken", { "net/ipv6/conf/minicni.vxlan/accept_ra": "2" }, "accept_ra=0"],
+  ])("puts back what was set behind it: %s", (_what, values, wanted) => {
+    expect(formatPlan(planTunnel(first(), made(first(), {}, values)))).toContain(wanted);
+  });
+
+  test("leaves settings that do no harm", () => {
+    const loose = { "net/ipv4/conf/minicni.vxlan/rp_filter": "2", "net/ipv4/conf/all/rp_filter": "1" };
+    expect(planTunnel(first(), made(first(), {}, loose))).toEqual([]);
+    const off = { "net/ipv4/conf/minicni.vxlan/rp_filter": "0", "net/ipv4/conf/all/rp_filter": "0" };
+    expect(planTunnel(first(), made(first(), {}, off))).toEqual([]);
+  });
+
   test("raises a device that somebody took down", () => {
     expect(planTunnel(first(), made(first(), { up: false })).map(({ op }) => op)).toEqual(["link.set"]);
   });
@@ -191,6 +206,43 @@ ip neigh replace 10.244.2.0 dev minicni.vxlan lladdr ${mac} nud permanent
 ip neigh del 10.244.9.0 dev minicni.vxlan
 bridge fdb del ${gone} dev minicni.vxlan dst 172.31.254.99 self
 `);
+  });
+});
+
+describe("planTunnelChange", () => {
+  const path = (name: string, cidr: string, remote: string): Path => {
+    const peer = { name, podCidrs: [prefix(cidr)], addresses: [address(remote)] };
+    const mac = tunnelMac(name);
+    const dst = prefix(cidr);
+    const nextHop = tunnelNextHop(mac, dst);
+    return { peer, dst, kind: "tunnel", underlay: 4, remote: address(remote), mac, nextHop };
+  };
+  const stays = path("stays", "10.244.5.0/24", "172.31.254.5");
+  const moves = path("moves", "10.244.6.0/24", "172.31.254.6");
+  const moved = path("moves", "10.244.6.0/24", "172.31.254.66");
+  const goes = path("goes", "10.244.7.0/24", "172.31.254.7");
+  const comes = path("comes", "10.244.8.0/24", "172.31.254.8");
+  const device = (...paths: Path[]) => first(describeAll(SELF, paths));
+
+  test("comes to what a look at the kernel comes to", () => {
+    const [before, after] = [device(stays, moves, goes), device(stays, moved, comes)];
+    const neighbours = before.neighbours.map((it) => ({ ...it, isPermanent: true }));
+    const looked = planTunnelPeers(after, { forwarding: before.forwarding, neighbours });
+    expect(planTunnelChange(after, before)).toEqual(looked);
+    expect(looked.additions.forwarding).toHaveLength(2);
+    expect(looked.additions.neighbours).toHaveLength(1);
+    expect(looked.deletions.forwarding).toHaveLength(1);
+    expect(looked.deletions.neighbours).toHaveLength(1);
+  });
+
+  test("has nothing to do for the same device", () => {
+    const before = device(stays, moves);
+    const nothing = { forwarding: [], neighbours: [] };
+    expect(planTunnelChange(before, before)).toEqual({ additions: nothing, deletions: nothing });
+    expect(planTunnelChange(device(stays, moves), before)).toEqual({
+      additions: nothing,
+      deletions: nothing,
+    });
   });
 });
 

@@ -17,23 +17,31 @@ function stage() {
   const host = createFakeMachine("/nowhere");
   const asked: Address[][] = [];
   let nowMs = 0;
+  let isLost = false;
   const direct = { gateway: null, ifindex: 2, isLocal: false };
   host.lookupRoutes = (towards) => {
     asked.push([...towards]);
-    return towards.map(({ family }) => (family === 4 ? direct : null));
+    return towards.map(({ family }) => (family === 4 && !isLost ? direct : null));
   };
   const lookups = createLookups(host, () => nowMs);
-  return { lookups, asked, direct, pass: (ms: number) => (nowMs += ms) };
+  return {
+    lookups,
+    asked,
+    direct,
+    pass: (ms: number) => (nowMs += ms),
+    lose: (is: boolean) => (isLost = is),
+  };
 }
 
 test("asks for the first address of each family of every peer, once", () => {
   const { lookups, asked, direct } = stage();
-  const lookup = lookups.of(PEERS, tableOf(FOREIGN), [ETH0]);
+  const reach = lookups.of(PEERS, tableOf(FOREIGN), [ETH0]);
   expect(asked).toEqual([[address("10.9.0.2"), address("fd09::2"), address("10.8.0.3")]]);
-  expect(lookup(address("10.9.0.2"))).toEqual(direct);
-  expect(lookup(address("fd09::2"))).toBeNull();
-  expect(lookup(address("10.7.7.7"))).toBeUndefined();
-  expect(lookups.of(PEERS, tableOf(FOREIGN), [ETH0])).toBe(lookup);
+  const [v4 = address("::"), v6 = address("::")] = PEERS[0]?.addresses ?? [];
+  expect(reach.lookup(v4)).toEqual(direct);
+  expect(reach.lookup(v6)).toBeNull();
+  expect(reach.lookup(address("10.7.7.7"))).toBeUndefined();
+  expect(lookups.of(PEERS, tableOf(FOREIGN), [ETH0])).toBe(reach);
   expect(asked).toHaveLength(1);
 });
 
@@ -50,7 +58,6 @@ test("is asked again when what it depends on may have changed", () => {
   const look = (peers = PEERS, table = tableOf(FOREIGN), links = [ETH0]) => lookups.of(peers, table, links);
   const changes: readonly (() => unknown)[] = [
     () => look(),
-    () => look([...PEERS]),
     () => look(PEERS, tableOf(FOREIGN, route("10.8.0.0/24", "10.9.0.254", { protocol: 3 }))),
     () => look(PEERS, tableOf({ ...FOREIGN, metric: 5 })),
     () => look(PEERS, tableOf(FOREIGN), [{ ...ETH0, up: false }]),
@@ -65,8 +72,41 @@ test("is asked again when what it depends on may have changed", () => {
     change();
     return asked.length;
   });
-  expect(counts).toEqual([1, 2, 3, 4, 5, 6, 8]);
+  expect(counts).toEqual([1, 2, 3, 4, 5, 7]);
   pass(60_000);
   look();
-  expect(asked).toHaveLength(9);
+  expect(asked).toHaveLength(8);
+});
+
+test("asks for what is new alone when a peer comes", () => {
+  const { lookups, asked } = stage();
+  const reach = lookups.of(PEERS, tableOf(FOREIGN), [ETH0]);
+  const fourth = { name: "n4", podCidrs: [], addresses: [address("10.9.0.4")] };
+  expect(lookups.of([...PEERS, fourth], tableOf(FOREIGN), [ETH0])).toBe(reach);
+  expect(asked.slice(1)).toEqual([[address("10.9.0.4")]]);
+});
+
+test("remembers how a peer was reached while it can't be, and says that it can't", () => {
+  const { lookups, pass, lose } = stage();
+  const [v4 = address("::")] = PEERS[0]?.addresses ?? [];
+  const reach = lookups.of(PEERS, tableOf(FOREIGN), [ETH0]);
+  expect(reach.isLost(v4)).toBe(false);
+  lose(true);
+  pass(60_000);
+  const later = lookups.of(PEERS, tableOf(FOREIGN), [ETH0]);
+  expect([later.lookup(v4)?.gateway, later.isLost(v4)]).toEqual([null, true]);
+  expect(later).toBe(reach);
+  lose(false);
+  pass(60_000);
+  expect(lookups.of(PEERS, tableOf(FOREIGN), [ETH0]).isLost(v4)).toBe(false);
+});
+
+test("knows the gateways of others' routes, which no pod CIDR may hold", () => {
+  const { lookups } = stage();
+  const table = tableOf(
+    FOREIGN,
+    route("0.0.0.0/0", "10.9.0.254", { protocol: 3 }),
+    route("10.244.2.0/24", "10.9.0.2"),
+  );
+  expect(lookups.of(PEERS, table, [ETH0]).gateways).toEqual([address("10.9.0.254")]);
 });

@@ -1,48 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import type { ClusterNode } from "../../../src/net/node.ts";
 import { formatPlan } from "../../../src/plan/format.ts";
 import { tunnelMac, tunnelNextHop } from "../../../src/topology/endpoint.ts";
-import type { Path } from "../../../src/topology/path.ts";
 import {
-  describeTunnels,
   planTunnel,
   planTunnelRemoval,
   type TunnelDevice,
   tunnelConflict,
 } from "../../../src/topology/tunnel.ts";
-import { planTunnelChange, planTunnelPeers } from "../../../src/topology/tunnel-peers.ts";
 import { fakeLink } from "../../twin/machine.ts";
 import { address, prefix } from "../../twin/words.ts";
-
-const SELF: ClusterNode = {
-  name: "node1",
-  podCidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"].map(prefix),
-  addresses: ["172.31.255.1", "fd00:31:255::1"].map(address),
-};
-const PEER: ClusterNode = {
-  name: "node2",
-  podCidrs: ["10.244.2.0/24", "fd00:10:244:2::/64"].map(prefix),
-  addresses: ["172.31.254.2", "fd00:31:254::2"].map(address),
-};
-const NODE2_MAC = "0e:dc:33:da:f9:cb";
-const NODE2_HOP = "fe80::cdc:33ff:feda:f9cb";
-const PATHS: Path[] = (["172.31.254.2", "fd00:31:254::2"] as const).map((remote, index) => {
-  const dst = PEER.podCidrs[index] ?? prefix("0.0.0.0/0");
-  const nextHop = tunnelNextHop(NODE2_MAC, dst);
-  const underlay = index === 0 ? 4 : 6;
-  return { peer: PEER, dst, kind: "tunnel", underlay, remote: address(remote), mac: NODE2_MAC, nextHop };
-});
-const SETTINGS = { vni: 157, port: 8472 };
-
-function describeAll(self = SELF, paths = PATHS, mtu = 1500): TunnelDevice[] {
-  return describeTunnels(self, paths, SETTINGS, () => mtu);
-}
-
-function first(devices = describeAll()): TunnelDevice {
-  const [device] = devices;
-  if (device === undefined) throw new Error("no device");
-  return device;
-}
+import { describeAll, first, NODE2_HOP, NODE2_MAC, PATHS, SELF } from "./tunnel-words.ts";
 
 function made(
   device: TunnelDevice,
@@ -159,90 +126,6 @@ ip addr replace 10.244.1.0/32 dev minicni.vxlan
   test("does not touch a link of another kind with our name", () => {
     expect(tunnelConflict(first(), made(first(), { kind: "bridge" }))).toContain("minicni.vxlan is a bridge");
     expect(tunnelConflict(first(), made(first()))).toBeNull();
-  });
-});
-
-describe("planTunnelPeers", () => {
-  const none = { forwarding: [], neighbours: [] };
-  const mac = tunnelMac("node2");
-
-  test("learns a peer: where its MAC is, and which MAC its tunnel address has", () => {
-    const { additions, deletions } = planTunnelPeers(first(), none);
-    expect(formatPlan([...additions.forwarding, ...additions.neighbours])).toBe(`# tunnel endpoints of peers
-bridge fdb replace ${mac} dev minicni.vxlan dst 172.31.254.2 self permanent
-ip neigh replace 10.244.2.0 dev minicni.vxlan lladdr ${mac} nud permanent
-`);
-    expect(deletions).toEqual({ forwarding: [], neighbours: [] });
-  });
-
-  test("knows what it knows", () => {
-    const forwarding = first().forwarding;
-    const neighbours = first().neighbours.map((it) => ({ ...it, isPermanent: true }));
-    expect(planTunnelPeers(first(), { forwarding, neighbours })).toEqual({
-      additions: { forwarding: [], neighbours: [] },
-      deletions: { forwarding: [], neighbours: [] },
-    });
-  });
-
-  test("overwrites an address that changed, and deletes nothing that was overwritten", () => {
-    const forwarding = [{ mac, dst: address("172.31.254.99") }];
-    const neighbours = [{ address: address("10.244.2.0"), mac: "0e:00:00:00:00:01", isPermanent: true }];
-    const { additions, deletions } = planTunnelPeers(first(), { forwarding, neighbours });
-    expect([additions.forwarding.length, additions.neighbours.length]).toEqual([1, 1]);
-    expect(deletions).toEqual({ forwarding: [], neighbours: [] });
-  });
-
-  test("forgets a peer that is gone, and leaves what the kernel made by itself", () => {
-    const gone = "0e:00:00:00:00:01";
-    const forwarding = [{ mac: gone, dst: address("172.31.254.99") }];
-    const neighbours = [
-      { address: address("10.244.9.0"), mac: gone, isPermanent: true },
-      { address: address("10.244.8.0"), mac: "", isPermanent: false },
-    ];
-    const { deletions } = planTunnelPeers(first(), { forwarding, neighbours });
-    expect(
-      formatPlan([...deletions.neighbours, ...deletions.forwarding]),
-    ).toBe(`# tunnel endpoints of peers that are gone
-ip neigh del 10.244.9.0 dev minicni.vxlan
-bridge fdb del ${gone} dev minicni.vxlan dst 172.31.254.99 self
-`);
-  });
-});
-
-describe("planTunnelChange", () => {
-  const path = (name: string, cidr: string, remote: string): Path => {
-    const peer = { name, podCidrs: [prefix(cidr)], addresses: [address(remote)] };
-    const mac = tunnelMac(name);
-    const dst = prefix(cidr);
-    const nextHop = tunnelNextHop(mac, dst);
-    return { peer, dst, kind: "tunnel", underlay: 4, remote: address(remote), mac, nextHop };
-  };
-  const stays = path("stays", "10.244.5.0/24", "172.31.254.5");
-  const moves = path("moves", "10.244.6.0/24", "172.31.254.6");
-  const moved = path("moves", "10.244.6.0/24", "172.31.254.66");
-  const goes = path("goes", "10.244.7.0/24", "172.31.254.7");
-  const comes = path("comes", "10.244.8.0/24", "172.31.254.8");
-  const device = (...paths: Path[]) => first(describeAll(SELF, paths));
-
-  test("comes to what a look at the kernel comes to", () => {
-    const [before, after] = [device(stays, moves, goes), device(stays, moved, comes)];
-    const neighbours = before.neighbours.map((it) => ({ ...it, isPermanent: true }));
-    const looked = planTunnelPeers(after, { forwarding: before.forwarding, neighbours });
-    expect(planTunnelChange(after, before)).toEqual(looked);
-    expect(looked.additions.forwarding).toHaveLength(2);
-    expect(looked.additions.neighbours).toHaveLength(1);
-    expect(looked.deletions.forwarding).toHaveLength(1);
-    expect(looked.deletions.neighbours).toHaveLength(1);
-  });
-
-  test("has nothing to do for the same device", () => {
-    const before = device(stays, moves);
-    const nothing = { forwarding: [], neighbours: [] };
-    expect(planTunnelChange(before, before)).toEqual({ additions: nothing, deletions: nothing });
-    expect(planTunnelChange(device(stays, moves), before)).toEqual({
-      additions: nothing,
-      deletions: nothing,
-    });
   });
 });
 

@@ -4,6 +4,7 @@ import type { Host } from "../../host/machine.ts";
 import { formatNodeList } from "../../kube/nodelist.ts";
 import { FAMILIES, type Family } from "../../net/address.ts";
 import type { Backend } from "../../topology/path.ts";
+import { type AgentReport, measureAgent } from "./agent.ts";
 import { describeCluster, MAX_NODES } from "./cluster.ts";
 import { formatCurve } from "./curve.ts";
 import { type DiffRow, FULL, measureDiff, QUICK } from "./measure-diff.ts";
@@ -58,9 +59,7 @@ export async function runBench(
     .addOption(new Option("--backend <name>").choices(BACKENDS).makeOptionMandatory())
     .action(async ({ backend }: { backend: Backend }) => {
       const text = await Bun.stdin.text();
-      const report = await measurePasses(text, backend, createSubject(host, backend));
-      const peakMiB = peakMemory(host);
-      print(JSON.stringify({ ...report, peakMiB } satisfies PassReport));
+      print(JSON.stringify(await measurePasses(text, backend, createSubject(host, backend))));
     });
   try {
     await program.parseAsync([...args], { from: "user" });
@@ -83,13 +82,23 @@ async function benchRoutes(
   const isRoot = process.getuid?.() === 0;
   if (!kernel || svg === true || !isRoot) {
     const notes = kernel && !isRoot ? ["The passes in the kernel were left out: they need root."] : [];
-    return { diff, passes: [], notes };
+    return { diff, passes: [], agents: [], notes };
   }
   const passes: PassReport[] = [];
+  const agents: AgentReport[] = [];
+  // Two of the agent's periods, to know what it costs at rest.
+  const quietMs = quick === true ? 1_000 : 12_000;
   for (const count of nodes) {
-    for (const backend of BACKENDS) passes.push(await passIn(count, families, backend, host, self));
+    for (const backend of BACKENDS) {
+      passes.push(await passIn(count, families, backend, host, self));
+      agents.push(
+        await withNodeNamespace(families, host, (netns) =>
+          measureAgent(describeCluster(count, families), backend, netns, host, self, quietMs),
+        ),
+      );
+    }
   }
-  return { diff, passes, notes: [] };
+  return { diff, passes, agents, notes: [] };
 }
 
 /** In a namespace and a process of their own, as an agent has them: what one leaves in memory does not burden the next. */
@@ -114,12 +123,6 @@ async function passIn(
     const report: PassReport = JSON.parse(stdout);
     return report;
   });
-}
-
-/** In MiB. Not what getrusage says: that is inherited from whoever started us, through exec. */
-function peakMemory(host: Host): number {
-  const kibibytes = /^VmHWM:\s+(\d+) kB/m.exec(host.readFile("/proc/self/status") ?? "")?.[1];
-  return Number(kibibytes ?? Number.NaN) / 1024;
 }
 
 function addFamilies(command: Command): Command {

@@ -38,8 +38,6 @@ export interface PassReport {
   /** A NodeList's text to Nodes, in milliseconds. */
   readonly parseMs: number;
   readonly passes: readonly PassTiming[];
-  /** Largest memory of the process that ran them, in MiB. */
-  readonly peakMiB: number;
 }
 
 /** Repeated passes; the median by total is reported. */
@@ -78,7 +76,7 @@ export async function measurePasses(
   text: string,
   backend: Backend,
   subject: BenchSubject,
-): Promise<Omit<PassReport, "peakMiB">> {
+): Promise<PassReport> {
   const began = performance.now();
   const snapshot = parseNodeList(text);
   const parseMs = performance.now() - began;

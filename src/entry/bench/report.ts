@@ -1,3 +1,4 @@
+import type { AgentReport } from "./agent.ts";
 import type { DiffRow } from "./measure-diff.ts";
 import type { PassReport } from "./pass.ts";
 
@@ -5,12 +6,13 @@ import type { PassReport } from "./pass.ts";
 export interface BenchReport {
   readonly diff: readonly DiffRow[];
   readonly passes: readonly PassReport[];
+  readonly agents: readonly AgentReport[];
   /** Why a part was left out. */
   readonly notes: readonly string[];
 }
 
 /** The tables for a person, in Markdown, so that they can be kept as they are. */
-export function formatBenchReport({ diff, passes, notes }: BenchReport): string {
+export function formatBenchReport({ diff, passes, agents, notes }: BenchReport): string {
   const lines: string[] = [];
   if (diff.length > 0) {
     lines.push("The route diff: microseconds for a whole call (median, 99th percentile).", "");
@@ -38,8 +40,8 @@ export function formatBenchReport({ diff, passes, notes }: BenchReport): string 
     lines.push(
       ...table(
         ["nodes", "backend", "pass", "total", "observe", "diff", "execute", "steps", "failed", "µs/step"],
-        passes.flatMap(({ nodes, backend, parseMs, passes: all, peakMiB }) => [
-          [count(nodes), backend, `NodeList parsed (peak ${number(peakMiB)} MiB)`, number(parseMs), ...BLANK],
+        passes.flatMap(({ nodes, backend, parseMs, passes: all }) => [
+          [count(nodes), backend, "NodeList parsed", number(parseMs), ...BLANK],
           ...all.map((pass) => [
             count(nodes),
             backend,
@@ -52,6 +54,26 @@ export function formatBenchReport({ diff, passes, notes }: BenchReport): string 
             count(pass.failures),
             pass.steps < MANY_STEPS ? "" : number((pass.totalMs * 1000) / pass.steps),
           ]),
+        ]),
+      ),
+    );
+  }
+  if (agents.length > 0) {
+    lines.push(
+      "",
+      "A whole agent: start to ready, memory at rest and at most, processor time while nothing changes.",
+      "",
+    );
+    lines.push(
+      ...table(
+        ["nodes", "backend", "ready ms", "rest MiB", "peak MiB", "idle ms/s"],
+        agents.map(({ nodes, backend, readyMs, restMiB, peakMiB, idleMsPerS }) => [
+          count(nodes),
+          backend,
+          number(readyMs),
+          number(restMiB),
+          number(peakMiB),
+          number(idleMsPerS),
         ]),
       ),
     );

@@ -190,9 +190,10 @@ describe("measurePasses", () => {
       "all others gone",
     ]);
     expect(seen.slice(0, 8)).toEqual(Array.from({ length: 8 }, () => "node0 of 3, 10.128.0.2 at 0"));
-    expect(new Set(seen.slice(15, 22)).size).toBe(7);
-    expect(seen.slice(22)).toEqual(["node0 of 1, undefined at 0", "node0 of 1, undefined at 120000"]);
-    expect(report.passes.at(-1)?.steps).toBe(24);
+    // Each change is followed by the look that it causes.
+    expect(new Set(seen.slice(15, 28)).size).toBe(7);
+    expect(seen.slice(28)).toEqual(["node0 of 1, undefined at 0", "node0 of 1, undefined at 120000"]);
+    expect(report.passes.at(-1)?.steps).toBe(30);
   });
 });
 
@@ -204,7 +205,7 @@ describe("formatBenchReport", () => {
       { nodes: 5000, routes: 10_000, name: "x", wasm: timing(100), twin: timing(250), map: timing(12_345) },
     ];
     expect(
-      formatBenchReport({ diff: rows, passes: [], notes: ["a note"] })
+      formatBenchReport({ diff: rows, passes: [], agents: [], notes: ["a note"] })
         .split("\n")
         .slice(2),
     ).toEqual([
@@ -234,13 +235,14 @@ describe("formatBenchReport", () => {
           nodes: 10,
           backend: "vxlan",
           parseMs: 3,
-          peakMiB: 99.5,
           passes: [pass, { ...pass, name: "z", steps: 0 }],
         },
       ],
+      agents: [{ nodes: 10, backend: "auto", readyMs: 321, restMiB: 80, peakMiB: 99.5, idleMsPerS: 4.2 }],
       notes: [],
     });
-    expect(text).toContain("| vxlan   | NodeList parsed (peak 99.5 MiB) |  3.00 |");
+    expect(text).toContain("| vxlan   | NodeList parsed |  3.00 |");
+    expect(text).toContain("|    10 | auto    |      321 |     80.0 |     99.5 |      4.20 |");
     expect(text).toMatch(/\| y +\| +12\.3 \| +1\.00 \| 0\.50 \| +9\.00 \| 1,000 \| +2 \| +12\.3 \|/);
     expect(text).toMatch(/\| z .* 0 \| +2 \| +\|/);
   });

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { createMapRouteDiff } from "../../../src/entry/bench/routes-map.ts";
 import { createTwinRouteDiff } from "../../../src/entry/bench/routes-twin.ts";
@@ -6,6 +6,9 @@ import { ROUTE_WORDS, RouteTable } from "../../../src/plan/route-table.ts";
 import { ROUTE_PROTOCOL } from "../../../src/plan/step.ts";
 import { createRouteDiff } from "../../../src/wasm/routes.ts";
 import { desiredRoutes, observedRoutes, pairsOf, tableOf } from "../../twin/routes.ts";
+
+/** Many cases on a machine that may be busy with others. */
+setDefaultTimeout(60_000);
 
 /** A desired and an observed table that have to do with each other. */
 const tables = desiredRoutes.chain((desired) => fc.tuple(fc.constant(desired), observedRoutes(desired)));

@@ -1,7 +1,7 @@
 import type { Connection } from "./connection.ts";
 import { readList } from "./list-reader.ts";
 import type { NodeTable } from "./node-table.ts";
-import { ApiFault, ask } from "./request.ts";
+import { ApiFault, type ApiRequest, ask } from "./request.ts";
 
 /** Where the Nodes are. */
 export const NODES_PATH = "/api/v1/nodes";
@@ -30,9 +30,29 @@ export interface ListOutcome {
 /**
  * Lists all Nodes, page by page, and puts them in place of what the table has once the last page was whole. The first
  * page asks for the newest state (no resourceVersion), never for a cached one: on its strength routes are removed.
- * Throws ApiFault; 410 when a continue token has become too old.
+ * When a continue token has become too old, all is asked
+ * for once more in one unpaged answer, as client-go does (tools/pager): in a busy cluster page by page may never end.
+ * Throws ApiFault.
  */
 export async function listNodes(
+  connection: Connection,
+  table: NodeTable,
+  limits: ListLimits,
+  signal: AbortSignal,
+): Promise<ListOutcome> {
+  try {
+    return await listPages(connection, table, limits, signal);
+  } catch (error) {
+    if (!(error instanceof TokenExpired)) throw error;
+    return listPages(connection, table, { ...limits, pageSize: 0 }, signal);
+  }
+}
+
+/** A continue token has become too old. */
+class TokenExpired extends Error {}
+
+/** One try; all Nodes in one answer when the page size is 0. */
+async function listPages(
   connection: Connection,
   table: NodeTable,
   limits: ListLimits,
@@ -43,10 +63,14 @@ export async function listNodes(
   let nameless = 0;
   for (let token: string | null = null; ; ) {
     const query: Record<string, string> = {
-      limit: `${limits.pageSize}`,
+      ...(limits.pageSize === 0 ? {} : { limit: `${limits.pageSize}` }),
       ...(token === null ? {} : { continue: token }),
     };
-    const answer = await ask(connection, { method: "GET", path: NODES_PATH, query, ...limits }, signal);
+    const request: ApiRequest = { method: "GET", path: NODES_PATH, query, ...limits };
+    const isContinued = token !== null;
+    const answer = await ask(connection, request, signal).catch((error: unknown) => {
+      throw isContinued && error instanceof ApiFault && error.status === 410 ? new TokenExpired() : error;
+    });
     const reader = readList((value) => {
       nodes++;
       if (draft.add(value) !== null) nameless++;

@@ -130,8 +130,7 @@ function answerOf(
 async function refusalOf(name: string, response: Response, watchdog: Watchdog): Promise<ApiFault> {
   let said = "";
   try {
-    const body = await within(response.text(), watchdog.signal);
-    const parsed = v.safeParse(StatusSchema, JSON.parse(body.slice(0, MAX_STATUS_BYTES)));
+    const parsed = v.safeParse(StatusSchema, JSON.parse(await readBeginning(response, watchdog.signal)));
     if (parsed.success) said = `: ${parsed.output.message.slice(0, 500)}`;
   } catch {
     // A proxy's page instead of a Status, or a body that never comes: the code must do.
@@ -145,6 +144,43 @@ async function refusalOf(name: string, response: Response, watchdog: Watchdog): 
     status,
     retryAfterOf(response.headers.get("retry-after")),
   );
+}
+
+/** The first 64 KiB of a body: what answers in the API's place may never end. */
+export async function readBeginning(response: Response, signal: AbortSignal): Promise<string> {
+  const body: ReadableStream<Uint8Array> | null = response.body;
+  const reader = body?.getReader();
+  const chunks: Uint8Array[] = [];
+  try {
+    for (let size = 0; reader !== undefined && size < MAX_STATUS_BYTES; ) {
+      const { done, value } = await within(reader.read(), signal);
+      if (done) break;
+      chunks.push(value);
+      size += value.length;
+    }
+  } finally {
+    reader?.cancel().catch(() => undefined);
+  }
+  return Buffer.concat(chunks).toString("utf8", 0, MAX_STATUS_BYTES);
+}
+
+/** The first bytes of a body, up to MAX_STATUS_BYTES: an error page may have no end. The signal bounds the time. */
+async function readStart(response: Response, signal: AbortSignal): Promise<string> {
+  const body: ReadableStream<Uint8Array> | null = response.body;
+  const reader = body?.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  try {
+    for (let bytes = 0; reader !== undefined && bytes < MAX_STATUS_BYTES; ) {
+      const { done, value } = await within(reader.read(), signal);
+      if (done) break;
+      text += decoder.decode(value.subarray(0, MAX_STATUS_BYTES - bytes), { stream: true });
+      bytes += value.length;
+    }
+  } finally {
+    reader?.cancel().catch(() => {});
+  }
+  return text;
 }
 
 /** Seconds only, as the API server sends it (a date would need a clock that agrees with the server's). */

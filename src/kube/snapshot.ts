@@ -1,19 +1,33 @@
 import { type Address, FAMILIES, formatAddress, parseAddress } from "../net/address.ts";
 import type { ClusterNode, NodeFault, NodeSnapshot } from "../net/node.ts";
-import { contains, formatPrefix, hasHostBits, overlaps, type Prefix, parsePrefix } from "../net/prefix.ts";
+import {
+  contains,
+  formatPrefix,
+  hasHostBits,
+  hostPrefix,
+  overlaps,
+  type Prefix,
+  parsePrefix,
+} from "../net/prefix.ts";
 import { openClaims } from "./claims.ts";
+import { findCovers } from "./cover.ts";
+import { type HeldAddress, openAddressIndex } from "./covered.ts";
 import type { NodeFields } from "./node-fields.ts";
 import { oddAddress, oddNetwork } from "./odd.ts";
 
 /** One Node judged by itself: either what the network needs of it, or what is wrong with it. */
-export type NodeEntry = { readonly name: string; readonly createdAt: string } & (
-  | { readonly node: ClusterNode; readonly fault: null }
-  | { readonly node: null; readonly fault: string }
-);
+export type NodeEntry = {
+  readonly name: string;
+  readonly createdAt: string;
+  /** InternalIPs, also those of a Node with a fault: its machine answers there. */
+  readonly addresses: readonly Address[];
+} & ({ readonly node: ClusterNode; readonly fault: null } | { readonly node: null; readonly fault: string });
 
 /** Judges one Node by itself; a Node with a fault is left out whole, because half a Node would be half reachable. */
 export function toEntry({ name, createdAt, podCidrs, internalIps, malformed }: NodeFields): NodeEntry {
-  if (malformed !== null) return { name, createdAt, node: null, fault: `is malformed: ${malformed}` };
+  if (malformed !== null) {
+    return { name, createdAt, addresses: [], node: null, fault: `is malformed: ${malformed}` };
+  }
   const odd: string[] = [];
   const kept = <T>(text: string, value: T | null): T[] => {
     if (value === null) odd.push(text);
@@ -25,7 +39,8 @@ export function toEntry({ name, createdAt, podCidrs, internalIps, malformed }: N
     addresses: internalIps.flatMap((text) => kept(text, parseAddress(text))),
   };
   const fault = faultOf(node, podCidrs, odd);
-  return fault === null ? { name, createdAt, node, fault } : { name, createdAt, node: null, fault };
+  const entry = { name, createdAt, addresses: node.addresses };
+  return fault === null ? { ...entry, node, fault } : { ...entry, node: null, fault };
 }
 
 /** A prefix without host bits; null when it is none. */
@@ -76,7 +91,10 @@ function faultOfAddresses({ podCidrs, addresses }: ClusterNode): string | null {
 /**
  * All Nodes together, in the order given. Of two that contradict each other the older one keeps what it has, by
  * `metadata.creationTimestamp`, then by name (a Node without a timestamp comes after all that have one): every node of
- * the cluster decides the same, in whatever order it heard of them. The other one is left out, and claims nothing.
+ * the cluster decides the same, in whatever order it heard of them. The other one is left out, and claims nothing but
+ * the addresses at which its machine answers (see {@link findCovers}).
+ * Where a pod CIDR holds other Nodes' InternalIPs, a route to it would cut them off: that of an older Node, or those of
+ * two, make the Node with the pod CIDR the one that is wrong; else it is the Node with the InternalIP.
  *
  * O(n · l · log n) for n Nodes whose pod CIDRs have l different lengths, of which a cluster has one or two.
  */
@@ -97,9 +115,17 @@ function conflictsOf(entries: readonly NodeEntry[]): Map<NodeEntry, string> {
   const names = new Set<string>();
   const cidrs = openClaims(entries.flatMap(({ node }) => node?.podCidrs ?? []));
   const addresses = new Map<string | bigint, string>();
-  for (const entry of [...entries].sort(bySeniority)) {
+  const sorted = [...entries].sort(bySeniority);
+  const ranks = new Map(sorted.map((entry, rank) => [entry, rank] as const));
+  const machines = openAddressIndex(
+    sorted.flatMap((entry) => (entry.node?.addresses ?? []).map((address) => ({ address, holder: entry }))),
+  );
+  const isOlder = (a: NodeEntry, b: NodeEntry) => (ranks.get(a) ?? 0) < (ranks.get(b) ?? 0);
+  for (const entry of sorted) {
     if (entry.node === null) continue;
-    const message = conflictOf(entry.node, names, cidrs.ownerOf, (a) => addresses.get(addressKey(a)));
+    const message =
+      conflictOf(entry.node, names, cidrs.ownerOf, (a) => addresses.get(addressKey(a))) ??
+      coverageOf(entry, entry.node, machines.within, isOlder);
     if (message !== null) {
       conflicts.set(entry, message);
       continue;
@@ -109,6 +135,22 @@ function conflictsOf(entries: readonly NodeEntry[]): Map<NodeEntry, string> {
     for (const address of entry.node.addresses) addresses.set(addressKey(address), entry.name);
   }
   return conflicts;
+}
+
+/** Whom a route to the Node's pod CIDRs would cut off. */
+function coverageOf(
+  entry: NodeEntry,
+  { podCidrs }: ClusterNode,
+  within: (network: Prefix, except: NodeEntry) => readonly HeldAddress<NodeEntry>[],
+  isOlder: (a: NodeEntry, b: NodeEntry) => boolean,
+): string | null {
+  for (const cidr of podCidrs) {
+    const [first, second] = within(cidr, entry);
+    if (first === undefined || (second === undefined && !isOlder(first.holder, entry))) continue;
+    const more = second === undefined ? "" : " and of others";
+    return `has a pod CIDR that holds the InternalIP ${formatAddress(first.address)} of node ${first.holder.name}${more}: ${formatPrefix(cidr)}`;
+  }
+  return null;
 }
 
 /** A bigint for IPv6 and a text for IPv4, so that ::a01:101 is not 10.1.1.1. */
@@ -139,6 +181,9 @@ function conflictOf(
   for (const address of node.addresses) {
     const owner = addressOwner(address);
     if (owner !== undefined) return `has an InternalIP of node ${owner}: ${formatAddress(address)}`;
+    const holder = cidrOwner(hostPrefix(address));
+    if (holder !== undefined)
+      return `has an InternalIP in a pod CIDR of node ${holder}: ${formatAddress(address)}`;
   }
   return null;
 }

@@ -177,3 +177,80 @@ function keptByComparison(nodes: readonly NodeFields[]): string[] {
   }
   return kept.map(({ name }) => name).sort();
 }
+
+describe("a pod CIDR that holds InternalIPs of other Nodes", () => {
+  const wide = (createdAt: string) =>
+    fields("wide", ["10.99.0.0/25", "fd00:5::/64"], ["10.99.0.200"], createdAt);
+  const at = (name: string, ip: string, createdAt: string) =>
+    fields(name, [`10.5.${name.length}.0/24`], [ip], createdAt);
+  const judged = (...all: NodeFields[]) => {
+    const { nodes, faults } = snapshotOf(...all);
+    return [nodes.map(({ name }) => name), faults.map(({ node, message }) => `${node} ${message}`)];
+  };
+
+  test("is wrong where the other Node is older", () => {
+    expect(judged(wide(YOUNG), at("a", "10.99.0.2", OLD))).toEqual([
+      ["a"],
+      ["wide has a pod CIDR that holds the InternalIP 10.99.0.2 of node a: 10.99.0.0/25"],
+    ]);
+  });
+
+  test("is wrong where it holds those of two, however young they are", () => {
+    const young = [at("a", "10.99.0.2", YOUNG), at("bb", "10.99.0.3", YOUNG)];
+    expect(judged(wide(OLD), ...young)).toEqual([
+      ["a", "bb"],
+      ["wide has a pod CIDR that holds the InternalIP 10.99.0.2 of node a and of others: 10.99.0.0/25"],
+    ]);
+  });
+
+  test("is right where one younger Node claims an address in it", () => {
+    expect(judged(wide(OLD), at("a", "10.99.0.2", YOUNG))).toEqual([
+      ["wide"],
+      ["a has an InternalIP in a pod CIDR of node wide: 10.99.0.2"],
+    ]);
+  });
+
+  test("counts IPv6 as well, and the addresses of a Node that is left out for another reason", () => {
+    const twin = fields("b", ["10.5.9.0/24"], ["fd00:5::7"], YOUNG);
+    const first = fields("a", ["10.5.9.0/24"], ["10.8.0.1"], OLD);
+    expect(
+      judged(first, fields("wide", ["fd00:5::/64"], ["10.8.0.9"], "2026-03-01T00:00:00Z"), twin),
+    ).toEqual([
+      ["a"],
+      [
+        "wide has a pod CIDR that holds the InternalIP fd00:5::7 of node b: fd00:5::/64",
+        "b has a pod CIDR of node a: 10.5.9.0/24",
+      ],
+    ]);
+  });
+});
+
+describe("a pod CIDR that holds an InternalIP of another Node", () => {
+  const wide = (createdAt: string) => fields("wide", ["10.99.0.0/25"], ["10.98.0.1"], createdAt);
+  const at = (host: number, createdAt: string) =>
+    fields(`n${host}`, [`10.1.${host}.0/24`], [`10.99.0.${host}`], createdAt);
+  const WRONG = {
+    node: "wide",
+    message: "has a pod CIDR that holds the InternalIP 10.99.0.1 of node n1: 10.99.0.0/25",
+  };
+
+  test("is wrong when that Node is older", () => {
+    expect(snapshotOf(wide(YOUNG), at(1, OLD)).faults).toEqual([WRONG]);
+    expect(snapshotOf(at(1, OLD), wide(YOUNG)).faults).toEqual([WRONG]);
+  });
+
+  test("is wrong when it holds those of two Nodes, however young", () => {
+    expect(snapshotOf(wide(OLD), at(2, YOUNG), at(1, YOUNG)).faults).toEqual([WRONG]);
+  });
+
+  test("is right when only one younger Node claims to be there", () => {
+    expect(snapshotOf(wide(OLD), at(1, YOUNG)).faults).toEqual([
+      { node: "n1", message: "has its InternalIP 10.99.0.1 inside the pod CIDR 10.99.0.0/25 of node wide" },
+    ]);
+  });
+
+  test("is wrong also when the older Node itself is left out", () => {
+    const broken = fields("n1", [], ["10.99.0.1"], OLD);
+    expect(snapshotOf(wide(YOUNG), broken).faults).toContainEqual(WRONG);
+  });
+});

@@ -30,9 +30,8 @@ export interface ListOutcome {
 /**
  * Lists all Nodes, page by page, and puts them in place of what the table has once the last page was whole. The first
  * page asks for the newest state (no resourceVersion), never for a cached one: on its strength routes are removed.
- * When a continue token has become too old, all is asked
- * for once more in one unpaged answer, as client-go does (tools/pager): in a busy cluster page by page may never end.
- * Throws ApiFault.
+ * When a continue token has become too old, all is asked for once more in one unpaged answer, as client-go does
+ * (tools/pager): in a busy cluster, page by page may never end. Throws ApiFault.
  */
 export async function listNodes(
   connection: Connection,
@@ -73,6 +72,7 @@ async function listPages(
     });
     const reader = readList((value) => {
       nodes++;
+      if (nodes > MAX_NODES) throw new ApiFault(`${answer.name}: the list has no end`, null, null);
       if (draft.add(value) !== null) nameless++;
     });
     const before = nodes;
@@ -83,7 +83,7 @@ async function listPages(
         throw new ApiFault(`${answer.name}: the list has no resourceVersion`, null, null);
       return { resourceVersion, isChanged: draft.take(), nameless };
     }
-    if (next === token || nodes === before || nodes > MAX_NODES) {
+    if (next === token || nodes === before) {
       throw new ApiFault(`${answer.name}: the pages of the list have no end`, null, null);
     }
     token = next;

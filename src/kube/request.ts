@@ -164,25 +164,6 @@ export async function readBeginning(response: Response, signal: AbortSignal): Pr
   return Buffer.concat(chunks).toString("utf8", 0, MAX_STATUS_BYTES);
 }
 
-/** The first bytes of a body, up to MAX_STATUS_BYTES: an error page may have no end. The signal bounds the time. */
-async function readStart(response: Response, signal: AbortSignal): Promise<string> {
-  const body: ReadableStream<Uint8Array> | null = response.body;
-  const reader = body?.getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  try {
-    for (let bytes = 0; reader !== undefined && bytes < MAX_STATUS_BYTES; ) {
-      const { done, value } = await within(reader.read(), signal);
-      if (done) break;
-      text += decoder.decode(value.subarray(0, MAX_STATUS_BYTES - bytes), { stream: true });
-      bytes += value.length;
-    }
-  } finally {
-    reader?.cancel().catch(() => {});
-  }
-  return text;
-}
-
 /** Seconds only, as the API server sends it (a date would need a clock that agrees with the server's). */
 function retryAfterOf(value: string | null): number | null {
   if (value === null || !/^[0-9]{1,6}$/.test(value)) return null;

@@ -10,7 +10,6 @@ import {
   parsePrefix,
 } from "../net/prefix.ts";
 import { openClaims } from "./claims.ts";
-import { findCovers } from "./cover.ts";
 import { type HeldAddress, openAddressIndex } from "./covered.ts";
 import type { NodeFields } from "./node-fields.ts";
 import { oddAddress, oddNetwork } from "./odd.ts";
@@ -92,7 +91,7 @@ function faultOfAddresses({ podCidrs, addresses }: ClusterNode): string | null {
  * All Nodes together, in the order given. Of two that contradict each other the older one keeps what it has, by
  * `metadata.creationTimestamp`, then by name (a Node without a timestamp comes after all that have one): every node of
  * the cluster decides the same, in whatever order it heard of them. The other one is left out, and claims nothing but
- * the addresses at which its machine answers (see {@link findCovers}).
+ * that its machine answers at its InternalIPs.
  * Where a pod CIDR holds other Nodes' InternalIPs, a route to it would cut them off: that of an older Node, or those of
  * two, make the Node with the pod CIDR the one that is wrong; else it is the Node with the InternalIP.
  *
@@ -118,7 +117,7 @@ function conflictsOf(entries: readonly NodeEntry[]): Map<NodeEntry, string> {
   const sorted = [...entries].sort(bySeniority);
   const ranks = new Map(sorted.map((entry, rank) => [entry, rank] as const));
   const machines = openAddressIndex(
-    sorted.flatMap((entry) => (entry.node?.addresses ?? []).map((address) => ({ address, holder: entry }))),
+    sorted.flatMap((entry) => entry.addresses.map((address) => ({ address, holder: entry }))),
   );
   const isOlder = (a: NodeEntry, b: NodeEntry) => (ranks.get(a) ?? 0) < (ranks.get(b) ?? 0);
   for (const entry of sorted) {

@@ -82,11 +82,6 @@ describe("watchNodeFile", () => {
       () => writeFileSync(`${folder}/nodes.json`, "{}"),
       "not a NodeList: items: expected an array",
     ],
-    [
-      "a list with a Node without name",
-      () => writeFileSync(`${folder}/nodes.json`, '{"items":[{}]}'),
-      "items.0.metadata",
-    ],
     ["missing", () => rmSync(`${folder}/nodes.json`), "ENOENT"],
     [
       "a folder",

@@ -148,7 +148,6 @@ describe("parseNodeList", () => {
     ['{"items":{}}', "items"],
     ['{"items":null}', "items"],
     ['{"kind":"PodList","items":[]}', "kind"],
-    ['{"items":[{"metadata":{}}]}', "items.0.metadata.name"],
     [
       '{"items":[{"kind":"Node","metadata":{"name":"a"}},{"kind":"Pod","metadata":{"name":"b"}}]}',
       "items.1.kind",
@@ -158,6 +157,12 @@ describe("parseNodeList", () => {
     const error = thrown(() => parseNodeList(text));
     expect(error).toBeInstanceOf(SyntaxError);
     expect(error).toMatchObject({ message: expect.stringContaining(`not a NodeList: ${place}: expected `) });
+  });
+
+  test("makes a Node without a name a fault, and takes the rest", () => {
+    const { nodes, faults } = parseNodeList(JSON.stringify({ items: [{ metadata: {} }, GOOD] }));
+    expect(nodes).toEqual([GOOD_ENTRY]);
+    expect(faults.map(({ node }) => node)).toEqual(["(no name)"]);
   });
 
   test.each(["", "nonsense", '{"items":['])("refuses %j, which is no JSON", (text) => {

@@ -25,7 +25,13 @@ export interface BridgeWish {
   readonly stateDir: string;
 }
 
-const LOCK_TIMEOUT_MS = 30_000;
+/** In milliseconds; the making of a bridge takes far less. */
+export const LOCK_TIMEOUT_MS = 30_000;
+
+/** The lock of the bridge of whoever keeps state in this folder. */
+export function bridgeLock(stateDir: string): string {
+  return `${stateDir}/bridge.lock`;
+}
 
 /** The bridge that an attachment needs, for the ADD that makes it and for the plan that is only printed. */
 export function bridgeWish(conf: NetConf, attachment: Attachment): BridgeWish {
@@ -87,7 +93,7 @@ export async function ensureBridge(
   host: Host,
 ): Promise<{ readonly mac: string; readonly mtu: number }> {
   if (planWish(wish, host).length > 0) {
-    await host.withLock(`${wish.stateDir}/bridge.lock`, LOCK_TIMEOUT_MS, async () => {
+    await host.withLock(bridgeLock(wish.stateDir), LOCK_TIMEOUT_MS, async () => {
       const plan = planWish(wish, host);
       if (plan.length > 0) await host.execute(plan);
     });

@@ -55,9 +55,17 @@ function observeOne(
 /** All links of our namespace. */
 export function observeLinks(): ObservedLink[] {
   const query = { type: RTM_GETLINK, dump: true, fixed: new Uint8Array(16), attributes: [] };
-  return ask(query, () => undefined).flatMap((message) =>
+  // No links would mean no pods to who cleans up behind them: better no answer than a wrong one.
+  return ask(query, refuseError("RTM_GETLINK")).flatMap((message) =>
     message.type === RTM_NEWLINK ? [decodeLink(message)] : [],
   );
+}
+
+/** An answer that is an error is no empty table. */
+function refuseError(request: string, expected = 0): (errno: number) => void {
+  return (errno) => {
+    if (errno !== expected) throw new HostError(`${request} failed: errno ${errno}`, "run as root");
+  };
 }
 
 function decodeLink(message: Message): ObservedLink {
@@ -119,7 +127,9 @@ export function observeAddresses(index: number): ObservedAddress[] {
   const fixed = new Uint8Array(8);
   new DataView(fixed.buffer).setUint32(4, index, true);
   const found: ObservedAddress[] = [];
-  for (const message of ask({ type: RTM_GETADDR, dump: true, fixed, attributes: [] }, () => undefined)) {
+  const query = { type: RTM_GETADDR, dump: true, fixed, attributes: [] };
+  // ENODEV: a link that is gone has no addresses.
+  for (const message of ask(query, refuseError("RTM_GETADDR", ENODEV))) {
     // Kernels before 4.20 ignore the filter of a strict dump, so that the index is looked at again.
     if (message.type !== RTM_NEWADDR || message.body.getUint32(4, true) !== index) continue;
     const parts = attributes(message.body, 8);

@@ -42,7 +42,7 @@ export function ask(query: Query, onError: (errno: number) => void): Message[] {
   return untilWhole(() =>
     withNetlink(query.protocol ?? 0, (socket) => {
       socket.send(encodeRequest(query, query.dump ? NLM_F_DUMP : NLM_F_ACK));
-      return receive(socket, query.accept, onError);
+      return receiveAnswers(socket, query.accept, onError);
     }),
   );
 }
@@ -56,8 +56,12 @@ function untilWhole<T>(work: () => T | null): T {
   throw new BusyError("the kernel's tables never stood still for a dump", "try again");
 }
 
-function receive(
-  socket: NetlinkSocket,
+/**
+ * All answers to one request; null when a dump was cut short by a change (NLM_F_DUMP_INTR, or EINTR as its end), of
+ * which nothing may be concluded. Empty when the kernel answers with an error, which `onError` is told.
+ */
+export function receiveAnswers(
+  socket: Pick<NetlinkSocket, "receive">,
   accept: Query["accept"],
   onError: (errno: number) => void,
 ): Message[] | null {
@@ -76,13 +80,15 @@ function receive(
       if (type === NLMSG_DONE) {
         // Its payload is the errno that cut the dump short, or 0 (netlink_dump_done).
         const errno = size >= HEADER_BYTES + 4 ? -view.getInt32(at + HEADER_BYTES, true) : 0;
+        if (interrupted || errno === EINTR) return null;
         if (errno !== 0) onError(errno);
-        return interrupted ? null : messages;
+        return messages;
       }
       if (type === NLMSG_ERROR) {
         // Errno 0 is the acknowledgement of a request that went well; it comes behind the answer.
         const errno = -view.getInt32(at + HEADER_BYTES, true);
         if (errno === 0) return messages;
+        if (errno === EINTR) return null;
         onError(errno);
         return [];
       }

@@ -30,7 +30,29 @@ const MONITOR_BUDGET_MS = 120_000;
 /** What a killed agent's last child may still hold the lock for. */
 const LOCK_TIMEOUT_MS = 3_000;
 
+/** For the bridge's lock and the repair. */
+const BRIDGE_MS = 5_000;
+
 const now = () => performance.now();
+
+/** The machine for so many milliseconds; what it says goes into the journal. */
+function openHost(limitMs: number, journal: Journal): Host {
+  return withJournal(createHost(createDeadline(limitMs)), journal);
+}
+
+const told = new Set<string>();
+const MOST_TOLD = 1_000;
+
+/** Lines of what the agent shares with the plugin: each is told once, in the agent's own form. */
+function withJournal(host: Host, journal: Journal): Host {
+  const log = (line: string) => {
+    if (told.has(line)) return;
+    if (told.size >= MOST_TOLD) told.clear();
+    told.add(line);
+    journal.warn("notice", { message: line });
+  };
+  return { ...host, log };
+}
 
 /**
  * Runs the agent until SIGTERM or SIGINT; kernel state, node.json and the conflist stay as they are. Returns the exit
@@ -38,11 +60,12 @@ const now = () => performance.now();
  */
 export async function runAgent(
   settings: AgentSettings,
-  host: Host,
+  machine: Host,
   print: (text: string) => void,
 ): Promise<number> {
   const { logFormat: format, stateDir, dryRun } = settings;
   const journal = openJournal(format, dryRun);
+  const host = withJournal(machine, journal);
   const lock = `${stateDir}/agent.lock`;
   let isServing = false;
   const serve = () => {
@@ -90,7 +113,8 @@ async function assemble(settings: AgentSettings, host: Host, journal: Journal) {
   );
   const offload = settings.once ? null : createOffloadProbe({ host, journal, metrics, now });
   const rules = createRules(host, now);
-  const bridge = createBridgeRepair(host, settings);
+  // A look of its own each time, in bounded time: it may wait for calls of the plugin.
+  const bridge = { pass: () => createBridgeRepair(openHost(BRIDGE_MS, journal), settings).pass() };
   const pass = createPass(settings, { host, network, rules, bridge, offload, publisher, ...voices });
   const wakeups = createWakeups();
   const heartbeat = health.loop("nodes", NODES_BUDGET_MS);
@@ -141,10 +165,10 @@ async function serveOn(settings: AgentSettings, host: Host, journal: Journal): P
   const monitor = openMonitor(
     { host, journal, heartbeat },
     DEFAULT_BRIDGE,
-    () => wakeups.wake("kernel"),
+    (what) => wakeups.wake(what),
     () => network.forgetLookups(),
   );
-  const leaks = openLeaks(settings, (limitMs) => createHost(createDeadline(limitMs)), voices, now);
+  const leaks = openLeaks(settings, (limitMs) => openHost(limitMs, journal), voices, now);
   const condition = createCondition(settings, nodes, voices, now);
   const tick = () => {
     monitor.beat();
@@ -155,7 +179,7 @@ async function serveOn(settings: AgentSettings, host: Host, journal: Journal): P
     for (const [name, holds] of health.conditions()) metrics.ready(name, holds);
   };
   try {
-    await runLoop(settings, pass, nodes, wakeups, voices, tick);
+    await runLoop(settings, pass, nodes, wakeups, voices, tick, monitor.isOpen);
     journal.info("stopped");
     return 0;
   } finally {

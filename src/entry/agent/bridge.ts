@@ -9,7 +9,7 @@ import { formatStep } from "../../plan/format.ts";
 import type { ObservedLink } from "../../plan/state.ts";
 import { OWN_NETWORK } from "../../topology/conflist.ts";
 import { isGuarded, type Port, planReattach } from "../../topology/port.ts";
-import { type BridgeWish, ensureBridge, planWish } from "../bridge.ts";
+import { type BridgeWish, bridgeLock, ensureBridge, LOCK_TIMEOUT_MS, planWish } from "../bridge.ts";
 import { configuredRanges, isGateway, readTrunk } from "../desired.ts";
 import { findPublished } from "../node.ts";
 import { type KnownNetwork, knownNetworks } from "./networks.ts";
@@ -78,8 +78,12 @@ async function removeStaleGateways(
     const ranges = networks.flatMap((network) => rangesOf(network, host).map(({ subnet }) => subnet));
     const plan = planStaleGateways(networks, ranges, host, stateDir);
     if (plan.length === 0) return;
-    await host.execute(plan);
-    changes.push(...plan.map(formatStep));
+    await host.withLock(bridgeLock(stateDir), LOCK_TIMEOUT_MS, async () => {
+      // An ADD may have taken one of them into use meanwhile.
+      const still = planStaleGateways(networks, ranges, host, stateDir);
+      await host.execute(still);
+      changes.push(...still.map(formatStep));
+    });
   } catch (error) {
     faults.push(`gateways of earlier pod CIDRs: ${messageOf(error)}`);
   }

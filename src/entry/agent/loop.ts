@@ -1,5 +1,6 @@
 import { HostError, OverdueError } from "../../host/errors.ts";
 import { formatPlan } from "../../plan/format.ts";
+import { createFight } from "./fight.ts";
 import type { KnownNodes } from "./nodes.ts";
 import type { Pass } from "./pass.ts";
 import type { AgentSettings } from "./settings.ts";
@@ -16,7 +17,10 @@ interface LoopVoices {
   readonly health: Pick<Voices["health"], "loop" | "set">;
 }
 
-/** One pass after the other, until the wake-ups are closed. `tick`: behind each pass. */
+/**
+ * One pass after the other, until the wake-ups are closed. `tick`: behind each pass. `isWatched`: the kernel's changes
+ * are followed; else any may have happened.
+ */
 export async function runLoop(
   settings: Pick<AgentSettings, "resyncPeriodMs">,
   pass: Pass,
@@ -24,8 +28,10 @@ export async function runLoop(
   wakeups: Wakeups,
   { health, journal }: LoopVoices,
   tick: () => void,
+  isWatched: () => boolean = () => true,
 ): Promise<void> {
   const heartbeat = health.loop("resync", PASS_BUDGET_MS + settings.resyncPeriodMs);
+  const fight = createFight(() => performance.now());
   let dueAt = performance.now();
   for (;;) {
     const woken = await wakeups.wait(dueAt - performance.now());
@@ -34,9 +40,13 @@ export async function runLoop(
     // A timer may come a millisecond early.
     if (!isDue && woken.size === 0) continue;
     if (isDue) dueAt = performance.now() + settings.resyncPeriodMs;
+    if (!isDue && fight.isOn() && [...woken].every((reason) => reason === "kernel")) continue;
+    const reasons = new Set<Reason>([...woken, ...(isDue ? (["timer"] as const) : []), ...blind(isWatched)]);
     try {
-      await pass.run(nodes.now(), new Set<Reason>(isDue ? [...woken, "timer"] : woken));
+      const { plan } = await pass.run(nodes.now(), reasons);
+      fight.note(plan.length > 0, reasons);
       journal.state("pass", null);
+      journal.state("fight", fight.isOn() ? FIGHT : null);
     } catch (error) {
       if (error instanceof OverdueError && wakeups.isClosed()) return;
       // Nothing that one pass meets may end the agent: the next one looks again.
@@ -48,6 +58,13 @@ export async function runLoop(
     tick();
   }
 }
+
+function blind(isWatched: () => boolean): Reason[] {
+  return isWatched() ? [] : ["kernel"];
+}
+
+const FIGHT =
+  "another program undoes each of our repairs at once: from now on they are made by the timer alone";
 
 /** One pass as soon as the Nodes are known. Returns the exit code: 0 well, 1 failed, 3 a dry run found changes. */
 export async function runOnce(

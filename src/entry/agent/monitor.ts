@@ -12,15 +12,15 @@ const WELL_MS = 60_000;
 
 /**
  * Follows the kernel's changes and starts the follower again when it ends. Without it everything is still found by the
- * timer, only later. `onLook`: something changed; `onForget`: and with it how peers may be reached. `beat`: call it
- * at every pass.
+ * timer, only later. `onLook`: something changed, maybe about the bridge; `onForget`: and with it how peers may be
+ * reached. `beat`: call it at every pass.
  */
 export function openMonitor(
   parts: { readonly host: Host; readonly journal: Journal; readonly heartbeat: Heartbeat },
   bridge: string,
-  onLook: () => void,
+  onLook: (what: "kernel" | "bridge") => void,
   onForget: () => void,
-): { beat(): void; close(): void } {
+): { beat(): void; isOpen(): boolean; close(): void } {
   let isClosed = false;
   let isOpen = false;
   let began = 0;
@@ -35,7 +35,7 @@ export function openMonitor(
       (hint) => {
         const verdict = judgeHint(hint, bridge);
         if (verdict === "forget") onForget();
-        if (verdict !== "ignore") onLook();
+        if (verdict !== "ignore") onLook(verdict === "bridge" ? "bridge" : "kernel");
       },
       (why) => {
         isOpen = false;
@@ -47,7 +47,7 @@ export function openMonitor(
       },
     );
     // What changed while nobody looked.
-    onLook();
+    onLook("kernel");
     parts.heartbeat.beat();
   };
   start();
@@ -57,6 +57,7 @@ export function openMonitor(
       parts.heartbeat.beat();
       if (performance.now() - began > SETTLED_MS) parts.journal.state("monitor", null);
     },
+    isOpen: () => isOpen,
     close: () => {
       isClosed = true;
       clearTimeout(timer);

@@ -7,6 +7,7 @@ import type { Plan } from "../../plan/step.ts";
 import type { Path } from "../../topology/path.ts";
 import type { TunnelDevice } from "../../topology/tunnel.ts";
 import { findPublished } from "../node.ts";
+import { findBlock } from "./blocking.ts";
 import type { BridgeReport } from "./bridge.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
@@ -17,6 +18,7 @@ import type { Publisher } from "./publish.ts";
 import type { Rules } from "./rules.ts";
 import { createRulesWish } from "./rules-wish.ts";
 import type { AgentSettings } from "./settings.ts";
+import { createSteady } from "./steady.ts";
 import { tellBridge, tellNetwork, tellNodes, tellRules } from "./tell.ts";
 import type { Reason } from "./wakeups.ts";
 
@@ -40,6 +42,8 @@ export interface Parts {
   readonly journal: Journal;
   readonly health: Health;
   readonly metrics: Metrics;
+  /** Monotonic milliseconds; by default the process's own clock. */
+  readonly now?: () => number;
 }
 
 /** For `--once`, and for when to look again. */
@@ -71,6 +75,7 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   let served: Served | null = null;
   /** Whether the last whole pass came to its end with everything in place. */
   let isGood = false;
+  const steadyMtu = createSteady<number>(parts.now ?? (() => performance.now()));
   const wishOf = createRulesWish(settings);
 
   /** Pods of a node that worked go on: what was published as ready in this boot stays. */
@@ -81,19 +86,34 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
     journal.state("node.json", publisher.node({ ready: false, reason, ...nothing }).fault);
   };
 
-  const runNetwork = async (known: Known & { snapshot: NodeSnapshot }, self: ClusterNode, cause: Cause) => {
+  const runNetwork = async (
+    known: Known & { snapshot: NodeSnapshot },
+    self: ClusterNode,
+    cause: Cause,
+    mayReuse: boolean,
+  ) => {
     let outcome: NetworkOutcome;
     try {
-      outcome = await parts.network.resync({ snapshot: known.snapshot, self, isLive: known.isLive });
+      const wish = { snapshot: known.snapshot, self, isLive: known.isLive };
+      outcome = await parts.network.resync(wish, mayReuse);
     } catch (error) {
       if (error instanceof OverdueError) throw error;
-      return { plan: [], fault: messageOf(error) };
+      return { plan: [], fault: messageOf(error), block: messageOf(error) };
     }
     const fault = tellNetwork(outcome, cause, parts);
     const { devices, mtu, paths } = outcome;
     if (!settings.dryRun) parts.offload?.resync(probedTunnels(devices, host));
-    served = { paths, mtu: settings.mtu === 0 ? mtu : settings.mtu };
-    return { plan: outcome.plan, fault };
+    served = { paths, mtu: settings.mtu === 0 ? steadyMtu(mtu) : settings.mtu };
+    return { plan: outcome.plan, fault, block: findBlock(outcome) };
+  };
+
+  /** What it meets must not keep the rest from being published. */
+  const repairBridge = async (): Promise<BridgeReport> => {
+    try {
+      return await parts.bridge.pass();
+    } catch (error) {
+      return { changes: [], faults: [messageOf(error)] };
+    }
   };
 
   const runRules = async (snapshot: NodeSnapshot, self: ClusterNode, cause: Cause) => {
@@ -126,6 +146,7 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
         conflist: settings.confDir,
       });
     }
+    journal.state("node.json", null);
     journal.state("foreign configuration", beforeOurs(conflist?.before ?? []));
     return published.fault ?? conflist?.fault ?? null;
   };
@@ -146,25 +167,28 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
       const cause = seen === null ? "start" : seen === snapshot ? "kernel" : "nodes";
       if (seen !== snapshot) tellNodes(snapshot, parts);
       seen = snapshot;
-      const network = await runNetwork({ ...known, snapshot }, self, cause);
+      // By the kernel's own hints nothing else has changed.
+      const mayReuse = reasons.size === 1 && reasons.has("nodes");
+      const network = await runNetwork({ ...known, snapshot }, self, cause, mayReuse);
       health.set("routes", network.fault);
       // What was wrong until now may have kept the rest from being done.
-      const isWhole = !isGood || network.fault !== null || [...reasons].some((reason) => reason !== "kernel");
+      const isWhole = !isGood || network.block !== null || [...reasons].some((reason) => reason !== "kernel");
       if (!isWhole) return { plan: network.plan, hasFailed: false };
       const rules = await runRules(snapshot, self, cause);
       health.set("rules", rules.fault);
-      if (settings.dryRun) return { plan: [...network.plan, ...rules.plan], hasFailed: false };
-      tellBridge(await parts.bridge.pass(), parts);
+      const block = network.block ?? rules.fault;
+      if (settings.dryRun) return { plan: [...network.plan, ...rules.plan], hasFailed: block !== null };
+      tellBridge(await repairBridge(), parts);
       // Once good, pods may come even while something is being repaired: those that are there live with it as well.
       const isServing = findPublished(settings.stateDir, host)?.notReady === null;
-      const fault = network.fault ?? rules.fault;
-      isGood = fault === null;
-      if (served === null || (fault !== null && !isServing)) refuse(fault ?? "no pass has succeeded yet");
+      isGood = block === null;
+      if (served === null || (block !== null && !isServing)) refuse(block ?? "no pass has succeeded yet");
       else {
         const unpublished = publish(snapshot, self, served, cause);
         health.set("published", unpublished);
         journal.state("published", unpublished);
       }
+      const fault = network.fault ?? rules.fault;
       if (fault === null) parts.metrics.synced();
       return { plan: [...network.plan, ...rules.plan], hasFailed: fault !== null };
     },

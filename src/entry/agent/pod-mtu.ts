@@ -45,8 +45,12 @@ export function createPodMtu(
       if (seen === settled) return { changes: [], faults: [] };
       const changes: string[] = [];
       const faults: string[] = [];
+      let isBusy = false;
       for (const { conf, key } of keys) {
-        if (!needsMtu(readRecord(host, conf.stateDir, key), mtu, host)) continue;
+        const record = readRecord(host, conf.stateDir, key);
+        // An ADD that runs may have looked at the MTU before it was this one.
+        if (record !== null && record.phase !== "complete" && record.bootId === host.bootId()) isBusy = true;
+        if (!needsMtu(record, mtu, host)) continue;
         try {
           const own = openHost(LOCK_MS);
           await own.withAttachmentLock(attachmentLock(conf), formatKey(key), () =>
@@ -56,7 +60,7 @@ export function createPodMtu(
           faults.push(`${formatKey(key)}: ${messageOf(error)}`);
         }
       }
-      if (faults.length === 0) settled = seen;
+      if (faults.length === 0 && !isBusy) settled = seen;
       return { changes, faults };
     },
   };

@@ -1,4 +1,5 @@
 import type { NodeSnapshot } from "../../net/node.ts";
+import { findBlock, missedFailures } from "./blocking.ts";
 import type { BridgeReport } from "./bridge.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
@@ -27,7 +28,7 @@ export function tellNodes({ nodes, faults }: NodeSnapshot, { journal, metrics }:
   );
 }
 
-/** Returns why the node's network is not as desired; null when it is. What is wrong with single peers does not count. */
+/** Returns why routes are not as desired; null when they are. What is wrong with single peers does not count. */
 export function tellNetwork(
   outcome: NetworkOutcome,
   cause: Cause,
@@ -70,10 +71,10 @@ export function tellNetwork(
   journal.state("tunnel device", deviceFault);
   const failed = summarise(
     "steps failed",
-    failures.map(({ command, message }) => `\`${command}\`: ${message}`),
+    missedFailures(outcome).map(({ command, message }) => `\`${command}\`: ${message}`),
   );
   journal.state("steps", failed);
-  return deviceFault ?? failed;
+  return findBlock(outcome) ?? failed;
 }
 
 /** Returns why the rules are not as desired; null when they are. */

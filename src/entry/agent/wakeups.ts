@@ -1,5 +1,5 @@
 /** Why a pass is due. */
-export type Reason = "start" | "nodes" | "kernel" | "timer";
+export type Reason = "start" | "nodes" | "kernel" | "bridge" | "timer";
 
 /** What the loop waits for; many reasons make one pass. Times in milliseconds, monotonic. */
 export interface Wakeups {

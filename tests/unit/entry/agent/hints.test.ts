@@ -20,11 +20,18 @@ describe("looks again for", () => {
     `[LINK]Deleted 3: minicni.vxlan: <BROADCAST,MULTICAST> mtu 1450 qdisc noop state DOWN group default \\    ${ETHER}`,
     `[LINK]2: eth0@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1400 qdisc noqueue state UP group default \\    ${ETHER}`,
     "[ADDR]Deleted 3: minicni.vxlan    inet 10.244.1.0/32 scope global minicni.vxlan\\       valid_lft forever preferred_lft forever",
+  ])("%s", (line) => {
+    expect(judge(line)).toBe("look");
+  });
+});
+
+describe("repairs the bridge at once for", () => {
+  test.each([
     "[ADDR]Deleted 2: minicni0    inet 10.244.1.1/24 scope global minicni0\\       valid_lft forever preferred_lft forever",
     `[LINK]2: minicni0: <BROADCAST,MULTICAST> mtu 1500 qdisc noqueue state DOWN group default \\    ${ETHER}`,
     `[LINK]Deleted 2: minicni0: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group default \\    ${ETHER}`,
   ])("%s", (line) => {
-    expect(judge(line)).toBe("look");
+    expect(judge(line)).toBe("bridge");
   });
 });
 

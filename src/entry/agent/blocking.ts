@@ -1,0 +1,48 @@
+import type { StepFailure } from "../../host/machine.ts";
+import { TUNNEL_NAMES } from "../../topology/tunnel.ts";
+import type { NetworkOutcome } from "./network.ts";
+
+type Outcome = Pick<NetworkOutcome, "failures" | "deviceFaults" | "paths">;
+
+const isTunnelled = ({ paths }: Outcome) => paths.some(({ kind }) => kind === "tunnel");
+const TUNNELS: readonly string[] = Object.values(TUNNEL_NAMES);
+
+/**
+ * Why pods had better not come to this node yet; null when they may. A peer that is not reached does not count: it is
+ * harmless to the rest.
+ */
+export function findBlock(outcome: Outcome): string | null {
+  const needsTunnel = isTunnelled(outcome);
+  const [device] = outcome.deviceFaults;
+  if (needsTunnel && device !== undefined) return device;
+  const isEssential = ({ step }: StepFailure) =>
+    (step.op === "sysctl.set" && step.key.endsWith("forward")) ||
+    (step.op === "sysctl.set" && step.key.endsWith("/forwarding")) ||
+    (needsTunnel && step.op === "link.add");
+  const failure = outcome.failures.find(isEssential);
+  return failure === undefined ? null : `\`${failure.command}\`: ${failure.message}`;
+}
+
+/** The failures that somebody misses: a tunnel device to which no path leads is there for peers that may come. */
+export function missedFailures(outcome: Outcome): readonly StepFailure[] {
+  if (isTunnelled(outcome)) return outcome.failures;
+  return outcome.failures.filter(({ step }) => !TUNNELS.some((name) => isAbout(step, name)));
+}
+
+function isAbout(step: StepFailure["step"], name: string): boolean {
+  switch (step.op) {
+    case "link.add":
+      return step.link.name === name;
+    case "link.set":
+    case "link.del":
+    case "link.offload":
+      return step.name === name;
+    case "addr.replace":
+    case "addr.del":
+      return step.dev === name;
+    case "sysctl.set":
+      return step.key.includes(`/${name}/`);
+    default:
+      return false;
+  }
+}

@@ -63,8 +63,10 @@ export function openNodeTable(self: string | null): NodeTable {
           draftNameless.push({ node: NAMELESS, message: judged.message });
           return judged.message;
         }
-        if (draft.has(judged.name)) draftDoubles.push(judged.known);
-        else draft.set(judged.name, judged.known);
+        const before = draft.get(judged.name);
+        if (before === undefined) draft.set(judged.name, judged.known);
+        // The same Node twice, in all that is read of it, is no contradiction.
+        else if (before.key !== judged.known.key) draftDoubles.push(judged.known);
         if (judged.name === self) draftOwn = networkUnavailableOf(value);
         return null;
       },

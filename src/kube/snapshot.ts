@@ -97,7 +97,9 @@ function faultOfAddresses({ podCidrs, addresses }: ClusterNode): string | null {
  *
  * O(n · l · log n) for n Nodes whose pod CIDRs have l different lengths, of which a cluster has one or two.
  */
-export function toSnapshot(entries: readonly NodeEntry[]): NodeSnapshot {
+export function toSnapshot(given: readonly NodeEntry[]): NodeSnapshot {
+  // The same Node twice, word for word, is one object, and no contradiction.
+  const entries = [...new Set(given)];
   const conflicts = conflictsOf(entries);
   const nodes: ClusterNode[] = [];
   const faults: NodeFault[] = [];

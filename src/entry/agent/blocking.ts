@@ -4,7 +4,11 @@ import type { NetworkOutcome } from "./network.ts";
 
 type Outcome = Pick<NetworkOutcome, "failures" | "deviceFaults" | "paths">;
 
-const isTunnelled = ({ paths }: Outcome) => paths.some(({ kind }) => kind === "tunnel");
+/** The tunnel devices that a path leads through. */
+function neededTunnels({ paths }: Outcome): ReadonlySet<string> {
+  return new Set(paths.flatMap((path) => (path.kind === "tunnel" ? [TUNNEL_NAMES[path.underlay]] : [])));
+}
+
 const TUNNELS: readonly string[] = Object.values(TUNNEL_NAMES);
 
 /**
@@ -12,21 +16,23 @@ const TUNNELS: readonly string[] = Object.values(TUNNEL_NAMES);
  * harmless to the rest.
  */
 export function findBlock(outcome: Outcome): string | null {
-  const needsTunnel = isTunnelled(outcome);
-  const [device] = outcome.deviceFaults;
-  if (needsTunnel && device !== undefined) return device;
+  const needed = neededTunnels(outcome);
+  // A device's fault begins with its name.
+  const device = outcome.deviceFaults.find((fault) => needed.has(fault.split(" ")[0] ?? ""));
+  if (device !== undefined) return device;
   const isEssential = ({ step }: StepFailure) =>
     (step.op === "sysctl.set" && step.key.endsWith("forward")) ||
     (step.op === "sysctl.set" && step.key.endsWith("/forwarding")) ||
-    (needsTunnel && step.op === "link.add");
+    (step.op === "link.add" && needed.has(step.link.name));
   const failure = outcome.failures.find(isEssential);
   return failure === undefined ? null : `\`${failure.command}\`: ${failure.message}`;
 }
 
 /** The failures that somebody misses: a tunnel device to which no path leads is there for peers that may come. */
 export function missedFailures(outcome: Outcome): readonly StepFailure[] {
-  if (isTunnelled(outcome)) return outcome.failures;
-  return outcome.failures.filter(({ step }) => !TUNNELS.some((name) => isAbout(step, name)));
+  const needed = neededTunnels(outcome);
+  const spare = TUNNELS.filter((name) => !needed.has(name));
+  return outcome.failures.filter(({ step }) => !spare.some((name) => isAbout(step, name)));
 }
 
 function isAbout(step: StepFailure["step"], name: string): boolean {

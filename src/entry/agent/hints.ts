@@ -1,6 +1,9 @@
 import type { KernelHint } from "../../host/machine.ts";
 import { isHostVethName } from "../../net/ifname.ts";
 
+/** The flags of a link that nobody took down; one without carrier (the last pod has gone) has them too. */
+const IS_UP = /<[^>]*\bUP\b[^>]*>/;
+
 /** What a change in the kernel calls for. */
 export type HintVerdict = "ignore" | "look" | "bridge" | "forget";
 
@@ -13,6 +16,6 @@ export function judgeHint({ kind, dev, text, isDelete }: KernelHint, bridge: str
   if (dev !== null && isHostVethName(dev)) return "ignore";
   if (dev === bridge && (kind === "address" || kind === "link") && isDelete) return "bridge";
   // Ports that come and go change the bridge's state, and its link-local address when it has none yet.
-  if (dev === bridge && kind === "link") return /state DOWN/.test(text) ? "bridge" : "ignore";
+  if (dev === bridge && kind === "link") return IS_UP.test(text) ? "ignore" : "bridge";
   return "look";
 }

@@ -11,6 +11,8 @@ import type { Reason, Wakeups } from "./wakeups.ts";
 const PASS_BUDGET_MS = 180_000;
 /** How long `--once` waits for the Nodes. */
 const ONCE_TIMEOUT_MS = 30_000;
+/** …and for a source that says why it has none, in case it only needs a moment. */
+const FAULT_TIMEOUT_MS = 5_000;
 
 interface LoopVoices {
   readonly journal: Voices["journal"];
@@ -40,7 +42,8 @@ export async function runLoop(
     // A timer may come a millisecond early.
     if (!isDue && woken.size === 0) continue;
     if (isDue) dueAt = performance.now() + settings.resyncPeriodMs;
-    if (!isDue && fight.isOn() && [...woken].every((reason) => reason === "kernel")) continue;
+    if (!isDue && fight.isOn() && [...woken].every((reason) => reason === "kernel" || reason === "bridge"))
+      continue;
     const reasons = new Set<Reason>([...woken, ...(isDue ? (["timer"] as const) : []), ...blind(isWatched)]);
     try {
       const { plan } = await pass.run(nodes.now(), reasons);
@@ -74,8 +77,10 @@ export async function runOnce(
   wakeups: Wakeups,
   print: (text: string) => void,
 ): Promise<number> {
-  const end = performance.now() + ONCE_TIMEOUT_MS;
+  let end = performance.now() + ONCE_TIMEOUT_MS;
   while (nodes.now().snapshot === null && performance.now() < end) {
+    // What is known from disk comes a moment behind the source's fault.
+    if (nodes.now().fault !== null) end = Math.min(end, performance.now() + FAULT_TIMEOUT_MS);
     await wakeups.wait(end - performance.now());
     if (wakeups.isClosed()) return 1;
   }

@@ -130,9 +130,10 @@ export function createNetwork(
         ? [
             ...endpoints.flatMap(({ deletions }) => deletions.neighbours),
             ...endpoints.flatMap(({ deletions }) => deletions.forwarding),
-            ...planTunnelRemoval(unused),
           ]
         : []),
+      // That the backend is another one does not depend on who is in the list.
+      ...(wish.isLive ? planTunnelRemoval(unused) : []),
     ];
     run.lap("diff");
     await run.execute(steps);

@@ -19,6 +19,7 @@ import type { Rules } from "./rules.ts";
 import { createRulesWish } from "./rules-wish.ts";
 import type { AgentSettings } from "./settings.ts";
 import { createSteady } from "./steady.ts";
+import { stepsDone } from "./summary.ts";
 import { tellBridge, tellNetwork, tellNodes, tellRules } from "./tell.ts";
 import type { Reason } from "./wakeups.ts";
 
@@ -48,7 +49,7 @@ export interface Parts {
 
 /** For `--once`, and for when to look again. */
 export interface PassReport {
-  /** What was changed, or in a dry run would be; bridges apart. */
+  /** What was changed, refused steps and bridges apart; in a dry run, what would be. */
   readonly plan: Plan;
   /** Something is not as it should be; the next pass may do better. */
   readonly hasFailed: boolean;
@@ -76,6 +77,8 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   /** Whether the last whole pass came to its end with everything in place. */
   let isGood = false;
   const steadyMtu = createSteady<number>(parts.now ?? (() => performance.now()));
+  /** The snapshot that rules and node.json go by. */
+  let rulesOf: NodeSnapshot | null = null;
   const wishOf = createRulesWish(settings);
 
   /** Pods of a node that worked go on: what was published as ready in this boot stays. */
@@ -103,8 +106,13 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
     const fault = tellNetwork(outcome, cause, parts);
     const { devices, mtu, paths } = outcome;
     if (!settings.dryRun) parts.offload?.resync(probedTunnels(devices, host));
-    served = { paths, mtu: settings.mtu === 0 ? steadyMtu(mtu) : settings.mtu };
-    return { plan: outcome.plan, fault, block: findBlock(outcome) };
+    // While peers that the list does not have keep their routes, they keep their place in the rules.
+    const isHeld = known.isLive && outcome.withheld > 0 && served !== null;
+    rulesOf = isHeld ? (rulesOf ?? known.snapshot) : known.snapshot;
+    const held = isHeld ? (served?.paths ?? paths) : paths;
+    served = { paths: held, mtu: settings.mtu === 0 ? steadyMtu(mtu) : settings.mtu };
+    const plan = settings.dryRun ? outcome.plan : stepsDone(outcome.plan, outcome.failures);
+    return { plan, fault, block: findBlock(outcome) };
   };
 
   /** What it meets must not keep the rest from being published. */
@@ -117,7 +125,7 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   };
 
   const runRules = async (snapshot: NodeSnapshot, self: ClusterNode, cause: Cause) => {
-    const wish = wishOf(snapshot, self, served?.paths ?? NO_PATHS);
+    const wish = wishOf(rulesOf ?? snapshot, self, served?.paths ?? NO_PATHS);
     const began = performance.now();
     const outcome = await parts.rules.resync(wish, { isDryRun: settings.dryRun });
     const fault = tellRules(outcome, cause, performance.now() - began, parts);
@@ -132,7 +140,7 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
     cause: Cause,
   ): string | null => {
     const { backend } = settings;
-    const { podCidrs, clusterCidrs } = wishOf(snapshot, self, paths);
+    const { podCidrs, clusterCidrs } = wishOf(rulesOf ?? snapshot, self, paths);
     const node = { podCidrs, mtu, backend, clusterCidrs };
     const published = publisher.node({ ready: true, reason: null, ...node });
     if (published.changed) parts.metrics.repair("node_json", cause);
@@ -172,8 +180,12 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
       const network = await runNetwork({ ...known, snapshot }, self, cause, mayReuse);
       health.set("routes", network.fault);
       // What was wrong until now may have kept the rest from being done.
-      const isWhole = !isGood || network.block !== null || [...reasons].some((reason) => reason !== "kernel");
-      if (!isWhole) return { plan: network.plan, hasFailed: false };
+      const isHint = (reason: Reason) => reason === "kernel" || reason === "bridge";
+      const isWhole = !isGood || network.block !== null || ![...reasons].every(isHint);
+      if (!isWhole) {
+        if (reasons.has("bridge")) tellBridge(await repairBridge(), parts);
+        return { plan: network.plan, hasFailed: false };
+      }
       const rules = await runRules(snapshot, self, cause);
       health.set("rules", rules.fault);
       const block = network.block ?? rules.fault;

@@ -25,7 +25,7 @@ import {
 } from "./rules-chains.ts";
 
 /** How often the iptables variant is chosen anew, and leftovers are looked for, in milliseconds. */
-const VARIANT_PERIOD_MS = 60_000;
+const VARIANT_PERIOD_MS = 20_000;
 /** A jump goes ahead of others' refusals at most this often, in milliseconds: whoever put them there may insist. */
 const MOVE_PERIOD_MS = 30_000;
 

@@ -92,16 +92,20 @@ interface RawOptions
   readonly leakGrace: number;
 }
 
+const MAY_BE_EMPTY: readonly string[] = ["MINICNI_CONF_DIR", "MINICNI_LISTEN"];
+
 function createCommand(): Command {
   const option = (flags: string, description: string, variable: string, initial?: unknown) => {
-    const made = new Option(flags, description).env(variable);
+    const made = new Option(flags, description);
+    // An empty variable is what a manifest has for a setting that nobody made; for two of them it says "none".
+    if (process.env[variable] !== "" || MAY_BE_EMPTY.includes(variable)) made.env(variable);
     return initial === undefined ? made : made.default(initial);
   };
   const command = new Command("minicni agent").description(
     "keeps one node's part of the pod network right: routes, tunnels, rules, conflist",
   );
   const options: readonly Option[] = [
-    option("--node <name>", "name of this Node", "NODE_NAME").makeOptionMandatory(),
+    option("--node <name>", "name of this Node", "NODE_NAME").argParser(parseName).makeOptionMandatory(),
     option("--nodes <file>", "NodeList file in place of the API", "MINICNI_NODES"),
     option("--kubeconfig <file>", "default: the pod's ServiceAccount", "KUBECONFIG"),
     option("--backend <name>", "how peers' pods are reached", "MINICNI_BACKEND", "auto").choices(BACKENDS),
@@ -183,14 +187,18 @@ function number(
   least: number,
   most: number,
 ): Option {
-  return new Option(flags, description)
-    .env(variable)
-    .default(initial)
-    .argParser((text) => {
-      const value = Number(text);
-      if (/^[0-9]+$/.test(text) && value >= least && value <= most) return value;
-      throw new InvalidArgumentError(`wanted a whole number from ${least} to ${most}.`);
-    });
+  const made = new Option(flags, description);
+  if (process.env[variable] !== "") made.env(variable);
+  return made.default(initial).argParser((text) => {
+    const value = Number(text);
+    if (/^[0-9]+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`wanted a whole number from ${least} to ${most}.`);
+  });
+}
+
+function parseName(text: string): string {
+  if (text !== "") return text;
+  throw new InvalidArgumentError("wanted the name of this Node.");
 }
 
 function parseBoolean(text: string): boolean {

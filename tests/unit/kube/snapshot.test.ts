@@ -178,6 +178,11 @@ function keptByComparison(nodes: readonly NodeFields[]): string[] {
   return kept.map(({ name }) => name).sort();
 }
 
+test("a Node that is there twice, word for word, is one Node", () => {
+  const twice = toEntry(fields("a", ["10.1.0.0/24"], ["192.168.0.1"], OLD));
+  expect(toSnapshot([twice, twice])).toEqual({ nodes: [expect.objectContaining({ name: "a" })], faults: [] });
+});
+
 describe("a pod CIDR that holds InternalIPs of other Nodes", () => {
   const wide = (createdAt: string) =>
     fields("wide", ["10.99.0.0/25", "fd00:5::/64"], ["10.99.0.200"], createdAt);

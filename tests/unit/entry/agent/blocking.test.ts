@@ -25,6 +25,10 @@ const DEVICE = failure({
   op: "link.add",
   link: { kind: "vxlan", name: "minicni.vxlan", mac: "", mtu: 1450, vni: 1, port: 2, local },
 });
+const DEVICE6 = failure({
+  op: "link.add",
+  link: { kind: "vxlan", name: "minicni.vxlan6", mac: "", mtu: 1430, vni: 1, port: 2, local },
+});
 const UP = failure({ op: "link.set", name: "minicni.vxlan", set: { up: true } });
 const FILTER = failure({
   op: "sysctl.set",
@@ -41,6 +45,10 @@ const outcome = (paths: Path[], failures: StepFailure[], deviceFaults: string[] 
 describe("pods may come although", () => {
   test.each([
     ["a peer's route is refused", outcome([DIRECT], [ROUTE])],
+    [
+      "the other family's tunnel device can't be made",
+      outcome([TUNNEL], [DEVICE6], ["minicni.vxlan6 is a bridge"]),
+    ],
     ["there is no tunnel device and no path needs one", outcome([DIRECT], [DEVICE, UP, FILTER])],
     ["somebody else has its name and no path needs it", outcome([DIRECT], [], ["minicni.vxlan is a bridge"])],
   ])("%s", (_what, given) => {

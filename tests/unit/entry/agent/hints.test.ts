@@ -35,6 +35,12 @@ describe("repairs the bridge at once for", () => {
   });
 });
 
+test("a bridge without a port has no carrier, and is not down for that", () => {
+  const line =
+    "[LINK]2: minicni0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state DOWN group default";
+  expect(judge(`${line} \\    ${ETHER}`)).toBe("ignore");
+});
+
 describe("does not for what pods do", () => {
   test.each([
     "[ROUTE]local 10.244.1.1 dev minicni0 table local proto kernel scope host src 10.244.1.1 ",

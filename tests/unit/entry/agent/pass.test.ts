@@ -11,6 +11,7 @@ import { parseSettings } from "../../../../src/entry/agent/settings.ts";
 import type { Reason } from "../../../../src/entry/agent/wakeups.ts";
 import { HostError } from "../../../../src/host/errors.ts";
 import type { ClusterNode } from "../../../../src/net/node.ts";
+import type { NodeRulesWish } from "../../../../src/topology/node-rules.ts";
 import { createFakeMachine } from "../../../twin/machine.ts";
 import { address, prefix } from "../../../twin/words.ts";
 
@@ -48,22 +49,36 @@ async function stage() {
     host,
     () => 0,
   );
-  const world = { rulesFault: null as string | null, isBroken: false, rulesPasses: 0 };
+  const world = {
+    rulesFault: null as string | null,
+    bridgeFault: null as string | null,
+    isBroken: false,
+    rulesPasses: 0,
+    withheld: 0,
+    nowMs: 0,
+    clusterCidrs: 0,
+  };
   const network: Network = {
     ...inner,
-    resync: (wish) => {
+    resync: async (wish) => {
       if (world.isBroken) throw new HostError("no netlink", "see dmesg");
-      return inner.resync(wish);
+      return { ...(await inner.resync(wish)), withheld: world.withheld };
     },
   };
   const rules = {
-    resync: async () => {
+    resync: async ({ clusterCidrs }: NodeRulesWish) => {
       world.rulesPasses++;
+      world.clusterCidrs = clusterCidrs.length;
       const faults = world.rulesFault === null ? [] : [world.rulesFault];
       return { changes: [], faults, warnings: [], variant: "nft" as const, plan: [] };
     },
   };
-  const bridge = { pass: async () => ({ changes: [], faults: [] }) };
+  const bridge = {
+    pass: async () => {
+      if (world.bridgeFault !== null) throw new HostError(world.bridgeFault, "");
+      return { changes: [], faults: [] };
+    },
+  };
   const publisher = createPublisher(host, settings, () => 0);
   const pass = createPass(settings, {
     host,
@@ -75,6 +90,7 @@ async function stage() {
     journal,
     health,
     metrics,
+    now: () => world.nowMs,
   });
   const run = (known: Known = LIVE, ...reasons: Reason[]) => pass.run(known, new Set(reasons));
   const unready = () => health.conditions().flatMap(([name, holds]) => (holds ? [] : [name]));
@@ -108,6 +124,39 @@ describe("a pass", () => {
     host.failOn = () => false;
     await run(LIVE, "kernel");
     expect([unready(), hasConflist()]).toEqual([[], true]);
+  });
+
+  test("publishes although the bridge can't be repaired, and tells", async () => {
+    const { run, world, told } = await stage();
+    world.bridgeFault = "bridge.lock is held";
+    expect((await run(LIVE, "start")).hasFailed).toBe(false);
+    expect([nodeJson().ready, told.get("bridge faults")]).toEqual([true, "bridge.lock is held"]);
+  });
+
+  test("publishes another MTU when it has held, not while it flaps", async () => {
+    const { run, world, host } = await stage();
+    await run(LIVE, "start");
+    const [name = "", link] = [...host.network.links].find(([, { name }]) => name === "eth0") ?? [];
+    if (link === undefined) throw new Error("no eth0");
+    host.network.links.set(name, { ...link, mtu: 1400 });
+    await run(LIVE, "timer");
+    expect(nodeJson().mtu).toBe(1500);
+    world.nowMs = 5_000;
+    await run(LIVE, "timer");
+    expect(nodeJson().mtu).toBe(1400);
+  });
+
+  test("leaves peers that a short list does not have in the rules while their routes are held", async () => {
+    const { run, world } = await stage();
+    const third = { ...node(3), podCidrs: [prefix("10.250.0.0/24")] };
+    await run({ ...LIVE, snapshot: { nodes: [node(1), node(2), third], faults: [] } }, "start");
+    const whole = world.clusterCidrs;
+    world.withheld = 12;
+    await run({ ...LIVE, snapshot: { nodes: [node(1)], faults: [] } }, "nodes");
+    expect(world.clusterCidrs).toBe(whole);
+    world.withheld = 0;
+    await run({ ...LIVE, snapshot: { nodes: [node(1)], faults: [] } }, "nodes");
+    expect(world.clusterCidrs).toBeLessThan(whole);
   });
 
   test("leaves rules alone when only the kernel's hints woke it and all is well", async () => {

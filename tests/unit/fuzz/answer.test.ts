@@ -22,6 +22,7 @@ const CODES = [1, 2, 4, 5, 6, 7, 8, 11, 50, 51, 999];
 const REFUSALS = [1, 2, 4, 6, 7, 8];
 /** What a DEL or GC can't do without: which network, who else is in it, who manages its addresses, and where. */
 const NEEDED = [
+  "dataDir",
   "cniVersion",
   "name",
   "stateDir",

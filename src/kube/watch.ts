@@ -97,8 +97,11 @@ export function watchNodeApi(
     listener.count(hasList ? "relist" : "list");
     for (let left = nameless; left > 0; left--) listener.count("malformed");
     own(table.own());
-    settler.cancel();
-    if (isChanged || !hasList) listener.snapshot(table.snapshot());
+    // Else a change that a watch brought just before may still be due.
+    if (isChanged || !hasList) {
+      settler.cancel();
+      listener.snapshot(table.snapshot());
+    }
     hasList = true;
     listener.state(null);
   };

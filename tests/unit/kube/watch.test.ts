@@ -19,6 +19,17 @@ describe("watchNodeApi", () => {
     expect(server.requests.map(({ verb }) => verb)).toEqual(["list", "watch"]);
   });
 
+  test("loses no change that a watch brought just before it broke and the list had to be read again", async () => {
+    const scene = await play(THREE, { quietMs: 300, maxQuietMs: 1_000 });
+    await watching(scene);
+    const { server, heard } = scene;
+    server.upsert(rawNode(4));
+    await eventually("the change", () => heard.counts.get("event") === 1);
+    server.send("{]\n");
+    await eventually("another list", () => heard.counts.get("relist") === 1);
+    await eventually("node-4", () => heard.names()?.includes("node-4") === true);
+  });
+
   test("lists in pages, and watches from where the list was", async () => {
     const nodes = Array.from({ length: 7 }, (_, n) => rawNode(n + 1));
     const scene = await play({ nodes }, { pageSize: 3 });

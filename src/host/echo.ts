@@ -1,4 +1,4 @@
-import { FAMILIES } from "../net/address.ts";
+import { ANY_ADDRESS, FAMILIES } from "../net/address.ts";
 import { inNetns } from "./netns.ts";
 
 /** One answer to a probe. */
@@ -18,7 +18,6 @@ export interface Prober {
 
 /** Any ports that need no privilege; two, since a socket on `::` takes IPv4's port as well (bindv6only is 0). */
 const PORTS = { 4: 17157, 6: 17158 } as const;
-const ANY = { 4: "0.0.0.0", 6: "::" } as const;
 
 /**
  * Answers every datagram in a namespace with the source address it came from, both families. A socket stays in the
@@ -41,7 +40,7 @@ export async function startEcho(netns: string): Promise<{ close(): void }> {
 function listen(netns: string, family: 4 | 6) {
   return inNetns(netns, () =>
     Bun.udpSocket({
-      hostname: ANY[family],
+      hostname: ANY_ADDRESS[family],
       port: PORTS[family],
       socket: {
         error: ignoreUnreachable,
@@ -73,8 +72,8 @@ export async function openProber(netns: string): Promise<Prober> {
         },
       }),
     );
-  const v4 = await open(ANY[4]);
-  const v6 = await open(ANY[6]);
+  const v4 = await open(ANY_ADDRESS[4]);
+  const v6 = await open(ANY_ADDRESS[6]);
   let counter = 0;
   const askOnce = (address: string, timeoutMs: number) =>
     new Promise<ProbeAnswer>((resolve) => {

@@ -1,3 +1,4 @@
+import { ANY_ADDRESS } from "../net/address.ts";
 import type { NetnsPath } from "../plan/step.ts";
 import type { ProbeAnswer } from "./echo.ts";
 import { inNetns } from "./netns.ts";
@@ -5,7 +6,6 @@ import { inNetns } from "./netns.ts";
 /** Bytes of IP and UDP header (RFC 791, 8200, 768). */
 const HEADERS = { 4: 20 + 8, 6: 40 + 8 } as const;
 const NOTHING: ProbeAnswer = { rttMs: null, seenSource: null };
-const ANY = { 4: "0.0.0.0", 6: "::" } as const;
 
 /** One datagram: between which namespaces, to which address, and its size with all headers from IP on, in bytes. */
 export interface FullSizeRequest {
@@ -32,7 +32,7 @@ export async function sendFullSize(request: FullSizeRequest): Promise<ProbeAnswe
   const timer = setTimeout(() => hear(NOTHING), request.timeoutMs);
   const receiver = await inNetns(request.to, () =>
     Bun.udpSocket({
-      hostname: ANY[family],
+      hostname: ANY_ADDRESS[family],
       socket: {
         data: (_socket, data, _port, source) => {
           if (data.length === payload.length) hear({ rttMs: performance.now() - sentAt, seenSource: source });
@@ -42,7 +42,7 @@ export async function sendFullSize(request: FullSizeRequest): Promise<ProbeAnswe
   );
   const sender = await inNetns(request.from, () =>
     Bun.udpSocket({
-      hostname: ANY[family],
+      hostname: ANY_ADDRESS[family],
       socket: {
         // "Fragmentation needed" on the way reaches the socket as an error; to the asker it is no answer.
         error: () => undefined,

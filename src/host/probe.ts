@@ -1,4 +1,4 @@
-import { type Address, formatAddress } from "../net/address.ts";
+import { type Address, ANY_ADDRESS, formatAddress } from "../net/address.ts";
 import { HOST, type NetnsPath } from "../plan/step.ts";
 import { errnoOf } from "./errors.ts";
 import { inNetns } from "./netns.ts";
@@ -19,7 +19,6 @@ export interface RefusalRequest {
  * (TCP) port, discard (RFC 863), and the first port of traceroute.
  */
 const CLOSED_PORTS = [9158, 9, 33434];
-const ANY = { 4: "0.0.0.0", 6: "::" } as const;
 
 /**
  * Sends a datagram to a closed UDP port, up to three times, and waits for the refusal (ICMP port unreachable, RFC 1122
@@ -51,7 +50,7 @@ export async function askRefusal(request: RefusalRequest): Promise<boolean> {
 function openTowards({ address, netns = HOST }: RefusalRequest, port: number, answered: () => void) {
   return inNetns(netns, () =>
     Bun.udpSocket({
-      hostname: ANY[address.family],
+      hostname: ANY_ADDRESS[address.family],
       connect: { hostname: formatAddress(address), port },
       socket: {
         // Bun hands over the error alone, its types say behind the socket: whichever it is.

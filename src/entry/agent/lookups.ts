@@ -39,7 +39,20 @@ export function createLookups(
     answers: Answers;
     reach: Reach;
   } | null = null;
+  let lost = new Set<Address>();
   let isForgotten = false;
+  const isLost = (address: Address) => lost.has(address);
+
+  /** Asks for these and keeps the answers; where the kernel knows no way, what `before` knew. */
+  const ask = (addresses: readonly Address[], answers: Answers, before: Answers | null) => {
+    const found = addresses.length === 0 ? [] : host.lookupRoutes(addresses);
+    for (const [index, address] of addresses.entries()) {
+      const is = found[index] ?? null;
+      if (is === null) lost.add(address);
+      answers.set(address, is ?? before?.get(address) ?? null);
+    }
+  };
+
   return {
     of: (peers, table, links) => {
       const digest = digestOf(table, links);
@@ -48,27 +61,31 @@ export function createLookups(
       const addresses = addressesOf(peers);
       if (kept !== null && isFresh) {
         const { answers } = kept;
-        answers.ask(
+        ask(
           addresses.filter((address) => !answers.has(address)),
+          answers,
           null,
-          host,
         );
         kept = { ...kept, peers };
         return kept.reach;
       }
       isForgotten = false;
-      const answers = createAnswers();
-      const isSame = answers.ask(addresses, kept?.answers ?? null, host);
+      lost = new Set();
+      const before = kept;
+      const answers: Answers = new Map();
+      ask(addresses, answers, before?.answers ?? null);
       const gateways = gatewaysOf(table);
-      const reach = { lookup: answers.get, isLost: answers.isLost, gateways };
+      const isSame = (address: Address) =>
+        isSameLookup(answers.get(address) ?? null, before?.answers.get(address));
       const isUnchanged =
-        isSame && kept !== null && kept.peers === peers && isSameList(gateways, kept.reach.gateways);
-      // Who is lost may be others even so.
-      if (isUnchanged && kept !== null) kept.answers.loseAs(answers);
+        before?.peers === peers && isSameList(gateways, before.reach.gateways) && addresses.every(isSame);
       kept =
-        isUnchanged && kept !== null
-          ? { ...kept, digest, at: now() }
-          : { peers, digest, at: now(), answers, reach };
+        isUnchanged && before !== null
+          ? { ...before, digest, at: now() }
+          : {
+              ...{ peers, digest, at: now(), answers },
+              reach: { lookup: (address) => answers.get(address), isLost, gateways },
+            };
       return kept.reach;
     },
     forget: () => {
@@ -77,47 +94,11 @@ export function createLookups(
   };
 }
 
+/** By the address as an object: an unchanged Node has the same ones in every snapshot. */
+type Answers = Map<Address, RouteLookup | null>;
+
 function addressesOf(peers: readonly ClusterNode[]): Address[] {
   return peers.flatMap((peer) => FAMILIES.flatMap((family) => addressOf(peer, family) ?? []));
-}
-
-interface Answers {
-  has(address: Address): boolean;
-  readonly get: Lookup;
-  readonly isLost: (address: Address) => boolean;
-  /** Asks the kernel; where it knows no way, what `before` knew. True when all is as it was before. */
-  ask(addresses: readonly Address[], before: Answers | null, host: Host): boolean;
-  loseAs(other: Answers): void;
-  readonly lost: () => ReadonlySet<Address>;
-}
-
-/** By the address as an object: an unchanged Node has the same ones in every snapshot. */
-function createAnswers(): Answers {
-  const known = new Map<Address, RouteLookup | null>();
-  let lost: ReadonlySet<Address> = new Set();
-  return {
-    has: (address) => known.has(address),
-    get: (address) => known.get(address),
-    isLost: (address) => lost.has(address),
-    lost: () => lost,
-    loseAs: (other) => {
-      lost = other.lost();
-    },
-    ask: (addresses, before, host) => {
-      const unreachable = new Set(lost);
-      let isSame = before !== null;
-      const found = addresses.length === 0 ? [] : host.lookupRoutes(addresses);
-      for (const [index, address] of addresses.entries()) {
-        const was = before?.get(address);
-        const is = found[index] ?? null;
-        if (is === null) unreachable.add(address);
-        known.set(address, is ?? was ?? null);
-        if (isSame && !isSameLookup(is ?? was ?? null, was)) isSame = false;
-      }
-      lost = unreachable;
-      return isSame;
-    },
-  };
 }
 
 function isSameLookup(a: RouteLookup | null, b: RouteLookup | null | undefined): boolean {

@@ -5,7 +5,7 @@ import type { KnownNodes } from "./nodes.ts";
 import type { Pass } from "./pass.ts";
 import type { AgentSettings } from "./settings.ts";
 import type { Voices } from "./tell.ts";
-import type { Reason, Wakeups } from "./wakeups.ts";
+import { isHint, type Reason, type Wakeups } from "./wakeups.ts";
 
 /** Longest time that one pass, with steps that hang, may take before a restart is the better idea. */
 const PASS_BUDGET_MS = 180_000;
@@ -42,8 +42,7 @@ export async function runLoop(
     // A timer may come a millisecond early.
     if (!isDue && woken.size === 0) continue;
     if (isDue) dueAt = performance.now() + settings.resyncPeriodMs;
-    if (!isDue && fight.isOn() && [...woken].every((reason) => reason === "kernel" || reason === "bridge"))
-      continue;
+    if (!isDue && fight.isOn() && [...woken].every(isHint)) continue;
     const reasons = new Set<Reason>([...woken, ...(isDue ? (["timer"] as const) : []), ...blind(isWatched)]);
     try {
       const { plan } = await pass.run(nodes.now(), reasons);

@@ -21,7 +21,7 @@ import type { AgentSettings } from "./settings.ts";
 import { createSteady } from "./steady.ts";
 import { stepsDone } from "./summary.ts";
 import { tellBridge, tellNetwork, tellNodes, tellRules } from "./tell.ts";
-import type { Reason } from "./wakeups.ts";
+import { isHint, type Reason } from "./wakeups.ts";
 
 /** What is known of the Nodes. */
 export interface Known {
@@ -57,12 +57,13 @@ export interface PassReport {
 
 /** A pass over everything; the loop runs one at a time. */
 export interface Pass {
-  /** `reasons`: why now. Rules, bridge and files are looked at for all reasons but "kernel". */
+  /** `reasons`: why now. For the kernel's hints alone, rules, files and (but for "bridge") the bridge are left out. */
   run(known: Known, reasons: ReadonlySet<Reason>): Promise<PassReport>;
 }
 
-/** What the last good network pass found; kept until the next one. */
+/** What rules and node.json go by: what the last network pass found; kept until the next one. */
 interface Served {
+  readonly snapshot: NodeSnapshot;
   readonly paths: readonly Path[];
   readonly mtu: number;
 }
@@ -77,8 +78,6 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   /** Whether the last whole pass came to its end with everything in place. */
   let isGood = false;
   const steadyMtu = createSteady<number>(parts.now ?? (() => performance.now()));
-  /** The snapshot that rules and node.json go by. */
-  let rulesOf: NodeSnapshot | null = null;
   const wishOf = createRulesWish(settings);
 
   /** Pods of a node that worked go on: what was published as ready in this boot stays. */
@@ -103,16 +102,17 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
       if (error instanceof OverdueError) throw error;
       return { plan: [], fault: messageOf(error), block: messageOf(error) };
     }
-    const fault = tellNetwork(outcome, cause, parts);
+    const failed = tellNetwork(outcome, cause, parts);
+    const block = findBlock(outcome);
     const { devices, mtu, paths } = outcome;
     if (!settings.dryRun) parts.offload?.resync(probedTunnels(devices, host));
     // While peers that the list does not have keep their routes, they keep their place in the rules.
-    const isHeld = known.isLive && outcome.withheld > 0 && served !== null;
-    rulesOf = isHeld ? (rulesOf ?? known.snapshot) : known.snapshot;
-    const held = isHeld ? (served?.paths ?? paths) : paths;
-    served = { paths: held, mtu: settings.mtu === 0 ? steadyMtu(mtu) : settings.mtu };
-    const plan = settings.dryRun ? outcome.plan : stepsDone(outcome.plan, outcome.failures);
-    return { plan, fault, block: findBlock(outcome) };
+    const held = known.isLive && outcome.withheld > 0 ? served : null;
+    served = {
+      ...(held ?? { snapshot: known.snapshot, paths }),
+      mtu: settings.mtu === 0 ? steadyMtu(mtu) : settings.mtu,
+    };
+    return { plan: stepsDone(outcome.plan, outcome.failures), fault: block ?? failed, block };
   };
 
   /** What it meets must not keep the rest from being published. */
@@ -125,7 +125,7 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   };
 
   const runRules = async (snapshot: NodeSnapshot, self: ClusterNode, cause: Cause) => {
-    const wish = wishOf(rulesOf ?? snapshot, self, served?.paths ?? NO_PATHS);
+    const wish = wishOf(served?.snapshot ?? snapshot, self, served?.paths ?? NO_PATHS);
     const began = performance.now();
     const outcome = await parts.rules.resync(wish, { isDryRun: settings.dryRun });
     const fault = tellRules(outcome, cause, performance.now() - began, parts);
@@ -133,14 +133,9 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   };
 
   /** Last of all: from now on pods come to this node. */
-  const publish = (
-    snapshot: NodeSnapshot,
-    self: ClusterNode,
-    { paths, mtu }: Served,
-    cause: Cause,
-  ): string | null => {
+  const publish = (self: ClusterNode, { snapshot, paths, mtu }: Served, cause: Cause): string | null => {
     const { backend } = settings;
-    const { podCidrs, clusterCidrs } = wishOf(rulesOf ?? snapshot, self, paths);
+    const { podCidrs, clusterCidrs } = wishOf(snapshot, self, paths);
     const node = { podCidrs, mtu, backend, clusterCidrs };
     const published = publisher.node({ ready: true, reason: null, ...node });
     if (published.changed) parts.metrics.repair("node_json", cause);
@@ -180,7 +175,6 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
       const network = await runNetwork({ ...known, snapshot }, self, cause, mayReuse);
       health.set("routes", network.fault);
       // What was wrong until now may have kept the rest from being done.
-      const isHint = (reason: Reason) => reason === "kernel" || reason === "bridge";
       const isWhole = !isGood || network.block !== null || ![...reasons].every(isHint);
       if (!isWhole) {
         if (reasons.has("bridge")) tellBridge(await repairBridge(), parts);
@@ -196,7 +190,7 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
       isGood = block === null;
       if (served === null || (block !== null && !isServing)) refuse(block ?? "no pass has succeeded yet");
       else {
-        const unpublished = publish(snapshot, self, served, cause);
+        const unpublished = publish(self, served, cause);
         health.set("published", unpublished);
         journal.state("published", unpublished);
       }

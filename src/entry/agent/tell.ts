@@ -1,5 +1,5 @@
 import type { NodeSnapshot } from "../../net/node.ts";
-import { findBlock, missedFailures } from "./blocking.ts";
+import { missedFailures } from "./blocking.ts";
 import type { BridgeReport } from "./bridge.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
@@ -28,7 +28,7 @@ export function tellNodes({ nodes, faults }: NodeSnapshot, { journal, metrics }:
   );
 }
 
-/** Returns why routes are not as desired; null when they are. What is wrong with single peers does not count. */
+/** Returns which steps failed that somebody misses; null when none did. */
 export function tellNetwork(
   outcome: NetworkOutcome,
   cause: Cause,
@@ -67,14 +67,13 @@ export function tellNetwork(
     outcome.withheld > 0 ? `${outcome.withheld} routes of ours that no Node accounts for are left` : null;
   journal.state("stale routes", withheld);
   journal.state("node address", joined(outcome.addressFaults));
-  const deviceFault = joined(outcome.deviceFaults);
-  journal.state("tunnel device", deviceFault);
+  journal.state("tunnel device", joined(outcome.deviceFaults));
   const failed = summarise(
     "steps failed",
     missedFailures(outcome).map(({ command, message }) => `\`${command}\`: ${message}`),
   );
   journal.state("steps", failed);
-  return findBlock(outcome) ?? failed;
+  return failed;
 }
 
 /** Returns why the rules are not as desired; null when they are. */

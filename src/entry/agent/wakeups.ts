@@ -1,6 +1,11 @@
 /** Why a pass is due. */
 export type Reason = "start" | "nodes" | "kernel" | "bridge" | "timer";
 
+/** Whether it is only a word of the kernel's about one thing, not a call to look at everything. */
+export function isHint(reason: Reason): boolean {
+  return reason === "kernel" || reason === "bridge";
+}
+
 /** What the loop waits for; many reasons make one pass. Times in milliseconds, monotonic. */
 export interface Wakeups {
   /** Something happened: look again, after what comes with it. */

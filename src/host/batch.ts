@@ -1,12 +1,13 @@
-import { writeFileSync } from "node:fs";
 import { type Command, formatOperation } from "../plan/format.ts";
 import { HOST, type Plan, type Step } from "../plan/step.ts";
 import type { Deadline } from "./deadline.ts";
-import { errnoOf, HostError, OverdueError } from "./errors.ts";
+import { HostError, OverdueError } from "./errors.ts";
+import { changeFile } from "./file-steps.ts";
 import type { Finished } from "./machine.ts";
 import { inNetns } from "./netns.ts";
 import { setTxChecksum } from "./offload.ts";
 import { spawn } from "./spawn.ts";
+import { writeSysctls } from "./sysctl.ts";
 
 /** Neighbouring steps of one tool and one namespace, with their commands; never empty. */
 export interface Batch {
@@ -83,9 +84,15 @@ export async function runBatch(batch: Batch, until: Until, deadline: Deadline): 
       case "bridge":
         return await runLines(first.tool, netns, batch, until, deadline);
       case "sysctl":
-        return inNetns(netns, () => writeSysctls(batch.commands, until));
+        // One visit to the namespace for all of them.
+        return inNetns(netns, () =>
+          writeSysctls(batch.commands, until).map((failure) => ({ ...failure, tried: failure.index + 1 })),
+        );
       case "ethtool":
         inNetns(netns, () => setTxChecksum(first.name, first.txChecksum));
+        return [];
+      case "file":
+        changeFile(first.operation);
         return [];
       case "nft":
         return await runRules(["nft", "-f", "-"], first.lines, netns, deadline);
@@ -166,23 +173,4 @@ export function parseBatchOutput(
 function told(stderr: string, timedOut: boolean): string {
   const text = stderr.trim().replace(/\s*\n\s*/g, "; ");
   return timedOut ? `no answer in time, killed; ${text}` : text === "" ? "no message" : text;
-}
-
-/** In the namespace that the thread is in: one visit there for all of them. */
-function writeSysctls(commands: readonly Command[], until: Until): BatchFailure[] {
-  const failures: BatchFailure[] = [];
-  for (const [index, command] of commands.entries()) {
-    if (command.tool !== "sysctl") continue;
-    const { key, value, optional } = command;
-    try {
-      writeFileSync(`/proc/sys/${key}`, value);
-    } catch (error) {
-      // No /proc/sys/net/ipv6: the kernel runs without IPv6 (plugins#102).
-      if (optional && errnoOf(error) === "ENOENT") continue;
-      const hint = `write ${value} to /proc/sys/${key} by hand to see why`;
-      failures.push({ index, tried: index + 1, message: String(error), hint });
-      if (until === "first") break;
-    }
-  }
-  return failures;
 }

@@ -41,7 +41,7 @@ function forget(path: string): void {
 }
 
 /** Without it the rename may be lost in a power cut, nothing worse; some file systems know no fsync of folders. */
-function syncFolder(folder: string): void {
+export function syncFolder(folder: string): void {
   const file = openSync(folder, "r");
   try {
     fsyncSync(file);

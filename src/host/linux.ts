@@ -3,6 +3,7 @@ import { flushConnections, trackedConnections } from "./conntrack.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 import { executePlan } from "./execute.ts";
 import { executeEach } from "./execute-each.ts";
+import { digestFile, observeFile } from "./file-steps.ts";
 import { probeFolder, replaceFile, temporaryOf, unlessMissing } from "./files.ts";
 import { observeAddresses, observeLink, observeLinks, observeRouteMtu } from "./links.ts";
 import { withAttachmentLock, withLock } from "./lock.ts";
@@ -34,6 +35,8 @@ export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_I
     flushConnections,
     trackedConnections,
     isFile: (path) => unlessMissing(() => statSync(path).isFile()) ?? false,
+    observeFile,
+    digestFile,
     findProgram: (name) => Bun.which(name, { PATH: process.env.PATH || FALLBACK_PATH }),
     probeFolder,
     // Regular files only: a FIFO where a file should be would hold us for ever.

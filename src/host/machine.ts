@@ -3,6 +3,7 @@ import type { RouteTable } from "../plan/route-table.ts";
 import type {
   ObservedAddress,
   ObservedFdb,
+  ObservedFile,
   ObservedLink,
   ObservedNeighbour,
   RouteLookup,
@@ -94,6 +95,10 @@ export interface Host {
   trackedConnections(): number;
   /** Whether there is a regular file (a symbolic link to one counts). */
   isFile(path: string): boolean;
+  /** What is at a path; null when nothing is. Throws what the disk says when that can't be known (EACCES). */
+  observeFile(path: string): ObservedFile | null;
+  /** SHA-256 of a regular file's content, in hex. Throws what the disk says. */
+  digestFile(path: string): string;
   /** Where a program is on our PATH; null when it is not. */
   findProgram(name: string): string | null;
   /** Writes and removes a file in a folder; throws what the disk says when that is not possible. */

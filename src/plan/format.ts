@@ -1,6 +1,6 @@
 import type { Family } from "../net/address.ts";
 import { isBatchSafe } from "../net/ifname.ts";
-import { HOST, type IptablesVariant, type Operation, type Step } from "./step.ts";
+import { type FileOperation, HOST, type IptablesVariant, type Operation, type Step } from "./step.ts";
 import { wordsOf } from "./words.ts";
 
 /** What an operation is made of: words for `ip` or `bridge`, a sysctl file, or input for a rule loader. */
@@ -9,7 +9,8 @@ export type Command =
   | { readonly tool: "sysctl"; readonly key: string; readonly value: string; readonly optional: boolean }
   | { readonly tool: "ethtool"; readonly name: string; readonly txChecksum: boolean }
   | { readonly tool: "iptables-restore"; readonly program: string; readonly lines: readonly string[] }
-  | { readonly tool: "nft"; readonly lines: readonly string[] };
+  | { readonly tool: "nft"; readonly lines: readonly string[] }
+  | { readonly tool: "file"; readonly operation: FileOperation };
 
 /**
  * The command of one operation. Throws RangeError for a word that `ip -batch` (or `bridge -batch`, the same parser)
@@ -27,6 +28,7 @@ export function formatOperation(operation: Operation): Command {
     return { tool: "ethtool", name: operation.name, txChecksum: operation.txChecksum };
   }
   if (operation.op === "rules.nft") return { tool: "nft", lines: operation.lines };
+  if (isFileOperation(operation)) return { tool: "file", operation };
   const tool = /^(vlan|fdb)\./.test(operation.op) ? "bridge" : "ip";
   const words = wordsOf(operation);
   for (const word of words) {
@@ -36,6 +38,26 @@ export function formatOperation(operation: Operation): Command {
     }
   }
   return { tool, words };
+}
+
+function isFileOperation(operation: Operation): operation is FileOperation {
+  return /^(file|folder)\./.test(operation.op);
+}
+
+/** What does the same by hand (GNU coreutils); `install` too leaves a running program's old file alone. */
+function fileWords(operation: FileOperation): string[] {
+  switch (operation.op) {
+    case "file.install":
+      return ["install", "-m", operation.mode.toString(8).padStart(4, "0"), operation.from, operation.to];
+    case "file.link":
+      return ["ln", ...(operation.kind === "symbolic" ? ["-s"] : []), operation.target, operation.path];
+    case "file.rename":
+      return ["mv", "-n", operation.from, operation.to];
+    case "file.remove":
+      return ["rm", "-f", operation.path];
+    case "folder.remove":
+      return ["rmdir", operation.path];
+  }
 }
 
 /** The program of a family that belongs to `iptables` (`iptables-save`, `ip6tables-legacy-restore`, …). */
@@ -76,6 +98,8 @@ export function formatStep(step: Step): string {
     }
     case "nft":
       return `${enter}nft -f - ${heredoc(command.lines)}`;
+    case "file":
+      return fileWords(command.operation).map(quoteWord).join(" ");
   }
 }
 

@@ -58,3 +58,9 @@ export interface ObservedAddress {
   readonly prefix: Prefix;
   readonly linkLocal: boolean;
 }
+
+/** What is at a path itself, symbolic links not followed. `mode`: permission bits. */
+export type ObservedFile =
+  | { readonly kind: "file"; readonly bytes: number; readonly mode: number }
+  | { readonly kind: "link"; readonly target: string }
+  | { readonly kind: "folder" | "other" };

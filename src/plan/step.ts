@@ -103,8 +103,27 @@ export interface RouteSpec {
 /** iptables over nf_tables, or over the older x_tables; a machine may have rules in both. */
 export type IptablesVariant = "nft" | "legacy";
 
+/**
+ * Changes of files, by absolute paths; none follows a symbolic link at the path it changes. `file.install`: a copy of
+ * `from` by temp file (`<to>.tmp`), fsync and rename in the same folder, so that a running program is replaced too.
+ * `file.link`: symbolic (`target` as it is written into the link) or a second name of the file `target`; refuses a path
+ * that exists. `file.rename` refuses an existing `to`. `file.remove`: no error when it is gone. `folder.remove`: only
+ * an empty one; gone is fine.
+ */
+export type FileOperation =
+  | { readonly op: "file.install"; readonly from: string; readonly to: string; readonly mode: number }
+  | {
+      readonly op: "file.link";
+      readonly path: string;
+      readonly target: string;
+      readonly kind: "symbolic" | "hard";
+    }
+  | { readonly op: "file.rename"; readonly from: string; readonly to: string }
+  | { readonly op: "file.remove" | "folder.remove"; readonly path: string };
+
 /** What a step does; typed, never an argv string. */
 export type Operation =
+  | FileOperation
   | { readonly op: "link.add"; readonly link: NewLink }
   | { readonly op: "link.set"; readonly name: string; readonly set: LinkSettings }
   | { readonly op: "link.del"; readonly name: string }

@@ -1,6 +1,7 @@
 import { formatAddress } from "../net/address.ts";
 import { formatPrefix } from "../net/prefix.ts";
 import {
+  type FileOperation,
   HOST,
   type LinkSettings,
   type NewLink,
@@ -12,7 +13,7 @@ import {
 /** Operations that are lines for `ip` or `bridge`. */
 export type WordOperation = Exclude<
   Operation,
-  { op: "sysctl.set" | "rules.restore" | "rules.nft" | "link.offload" }
+  { op: "sysctl.set" | "rules.restore" | "rules.nft" | "link.offload" } | FileOperation
 >;
 
 /** The words of one line for `ip -batch` or `bridge -batch`, unchecked. */

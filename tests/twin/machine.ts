@@ -3,10 +3,11 @@ import { dirname } from "node:path";
 import { createDeadline } from "../../src/host/deadline.ts";
 import { ExecuteError } from "../../src/host/errors.ts";
 import type { Finished, Host, KernelHint, SpawnRequest } from "../../src/host/machine.ts";
+import { hashHex } from "../../src/net/hash.ts";
 import { formatPlan, formatStep } from "../../src/plan/format.ts";
 import type { ObservedLink } from "../../src/plan/state.ts";
 import type { Plan, Step } from "../../src/plan/step.ts";
-import { listMemory, listReal, readReal } from "./files.ts";
+import { applyFileStep, listMemory, listReal, observeMemory, readReal } from "./files.ts";
 import { FakeNetwork } from "./network.ts";
 
 export { fakeLink } from "./network.ts";
@@ -87,6 +88,7 @@ export function createFakeMachine(root: string): FakeMachine {
           );
         }
         network.apply(step);
+        applyFileStep(machine.files, step);
       }
     },
     executeEach: async (plan: Plan) => {
@@ -94,7 +96,7 @@ export function createFakeMachine(root: string): FakeMachine {
       return plan.flatMap((step) => {
         const message = machine.failOn(step)
           ? "RTNETLINK answers: Operation not permitted"
-          : network.apply(step);
+          : (network.apply(step) ?? applyFileStep(machine.files, step));
         return message === null ? [] : [{ step, command: formatStep(step), message }];
       });
     },
@@ -135,6 +137,8 @@ export function createFakeMachine(root: string): FakeMachine {
     flushConnections: () => 0,
     trackedConnections: () => 0,
     isFile: (path) => machine.files.has(path) || (isReal(path) && existsSync(path)),
+    observeFile: (path) => observeMemory(machine.files, path),
+    digestFile: (path) => hashHex(machine.files.get(path) ?? ""),
     findProgram: (name) => `/usr/sbin/${name}`,
     probeFolder: () => undefined,
     withLock: async (path, _timeoutMs, work) => {

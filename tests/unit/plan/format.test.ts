@@ -14,6 +14,18 @@ const onHost = (operation: Operation) => formatStep({ ...operation, netns: HOST,
 
 describe("formatStep", () => {
   const commands: [Operation, string][] = [
+    [
+      { op: "file.install", from: "/a b/x", to: "/opt/cni/bin/x", mode: 0o755 },
+      "install -m 0755 '/a b/x' /opt/cni/bin/x",
+    ],
+    [
+      { op: "file.link", kind: "symbolic", path: "/b/loopback", target: "minicni" },
+      "ln -s minicni /b/loopback",
+    ],
+    [{ op: "file.link", kind: "hard", path: "/b/y", target: "/b/x" }, "ln /b/x /b/y"],
+    [{ op: "file.rename", from: "/a", to: "/b" }, "mv -n /a /b"],
+    [{ op: "file.remove", path: "/a" }, "rm -f /a"],
+    [{ op: "folder.remove", path: "/a" }, "rmdir /a"],
     [{ op: "link.del", name: "mcni1" }, "ip link del dev mcni1"],
     [
       { op: "link.add", link: { kind: "bridge", name: "br0", mac: "0e:00:00:00:00:01", mtu: 1450 } },

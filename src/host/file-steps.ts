@@ -1,0 +1,154 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
+import type { ObservedFile } from "../plan/state.ts";
+import type { FileOperation } from "../plan/step.ts";
+import { syncFolder } from "./durable.ts";
+import { errnoOf, HostError, messageOf } from "./errors.ts";
+import { temporaryOf, unlessMissing } from "./files.ts";
+
+/** Of a file that is copied or hashed at once: a binary of 100 MB is never in memory as a whole. */
+const CHUNK_BYTES = 1 << 20;
+
+/** What is at a path, links not followed; null when nothing is. */
+export function observeFile(path: string): ObservedFile | null {
+  const found = unlessMissing(() => lstatSync(path));
+  if (found === null) return null;
+  if (found.isSymbolicLink()) return { kind: "link", target: readlinkSync(path) };
+  if (found.isDirectory()) return { kind: "folder" };
+  return found.isFile() ? { kind: "file", bytes: found.size, mode: found.mode & 0o7777 } : { kind: "other" };
+}
+
+/** SHA-256 of a regular file's content, in hex. */
+export function digestFile(path: string): string {
+  const hash = new Bun.CryptoHasher("sha256");
+  const file = openSync(path, "r");
+  try {
+    forEachChunk(file, (chunk) => {
+      hash.update(chunk);
+    });
+  } finally {
+    closeSync(file);
+  }
+  return hash.digest("hex");
+}
+
+function forEachChunk(file: number, use: (chunk: Uint8Array) => void): void {
+  const buffer = new Uint8Array(CHUNK_BYTES);
+  for (;;) {
+    const bytes = readSync(file, buffer, 0, buffer.length, null);
+    if (bytes === 0) return;
+    use(buffer.subarray(0, bytes));
+  }
+}
+
+/** Does it. Throws HostError with what the disk said and how to help it; then what was there is there still. */
+export function changeFile(operation: FileOperation): void {
+  const path = "path" in operation ? operation.path : operation.to;
+  try {
+    perform(operation);
+  } catch (error) {
+    throw new HostError(messageOf(error), advise(errnoOf(error), path.slice(0, path.lastIndexOf("/"))));
+  }
+}
+
+function perform(operation: FileOperation): void {
+  switch (operation.op) {
+    case "file.install":
+      install(operation.from, operation.to, operation.mode);
+      break;
+    case "file.link":
+      if (operation.kind === "symbolic") symlinkSync(operation.target, operation.path);
+      else linkSync(operation.target, operation.path);
+      syncFolder(folderOf(operation.path));
+      break;
+    case "file.rename":
+      if (observeFile(operation.to) !== null) throw new Error(`${operation.to} exists`);
+      renameSync(operation.from, operation.to);
+      syncFolder(folderOf(operation.to));
+      break;
+    case "file.remove":
+      rmSync(operation.path, { force: true });
+      break;
+    case "folder.remove":
+      unlessMissing(() => rmdirSync(operation.path));
+  }
+}
+
+function install(from: string, to: string, mode: number): void {
+  const temporary = temporaryOf(to);
+  // What a killed installer left may have another mode, or be a link to elsewhere.
+  rmSync(temporary, { force: true });
+  try {
+    copy(from, temporary, mode);
+    renameSync(temporary, to);
+  } catch (error) {
+    forget(temporary);
+    throw error;
+  }
+  syncFolder(folderOf(to));
+}
+
+function copy(from: string, to: string, mode: number): void {
+  const source = openSync(from, "r");
+  try {
+    const file = openSync(to, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
+    try {
+      forEachChunk(source, (chunk) => {
+        for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at);
+      });
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    // The umask of whoever calls must not take the x from a plugin.
+    chmodSync(to, mode);
+  } finally {
+    closeSync(source);
+  }
+}
+
+/** On a read-only file system even removing what is not there may fail: the error that led here is the one to tell. */
+function forget(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Told by the caller's own error.
+  }
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}
+
+function advise(errno: string, folder: string): string {
+  switch (errno) {
+    case "EROFS":
+      return `the file system of ${folder} is read-only: mount it writable, or name another folder`;
+    case "EACCES":
+    case "EPERM":
+      return `${folder} must be writable for this user: run as root (see also chattr, SELinux, AppArmor)`;
+    case "ENOSPC":
+    case "EDQUOT":
+      return `make room in the file system of ${folder}: see df ${folder}`;
+    case "ENOENT":
+      return `make the folder first: mkdir -p ${folder}`;
+    case "ENOTEMPTY":
+      return `see what is in it: ls -A ${folder}`;
+    default:
+      return `run the command by hand to see more`;
+  }
+}

@@ -52,7 +52,8 @@ export function parseJson(stdin: string): unknown {
  * for what only an ADD uses (ctrd#9064). `needsList`: GC's list of attachments is one of these.
  */
 export function parseNetConf(json: unknown, lenient = false, needsList = false): NetConf {
-  const { raw, ignored } = readKeys(json, lenient, needsList);
+  const { raw: written, ignored } = readKeys(json, lenient, needsList);
+  const raw = withoutOldForm(written);
   const cniVersion = parseVersion(raw.cniVersion || OLDEST_VERSION);
   const network = raw.name ?? "";
   if (network === "") throw new CniError(CNI_CODE.invalidConfig, "missing network name");
@@ -75,6 +76,13 @@ export function parseNetConf(json: unknown, lenient = false, needsList = false):
     raw,
     ignored,
   };
+}
+
+/** Go minicni's form, `subnet` at the top level and no `ipam`, in ours: one range, and a default route as it made. */
+function withoutOldForm(raw: RawNetConf): RawNetConf {
+  if (typeof raw.subnet !== "string" || raw.ipam || raw.type !== OWN_TYPE) return raw;
+  const ipam = { ranges: [[{ subnet: raw.subnet }]], dataDir: raw.dataDir };
+  return { ...raw, ipam, isDefaultGateway: raw.isDefaultGateway ?? true };
 }
 
 function absolute(key: string, path: string): string {

@@ -98,6 +98,8 @@ export const NetConfSchema = dictionary({
   disableContainerInterface: absent(v.boolean()),
   enabledad: absent(v.boolean()),
   ipam: absent(IpamSchema),
+  /** Of Go minicni; in a configuration of another plugin it may be anything. */
+  subnet: v.optional(v.unknown()),
   dns: absent(DnsSchema),
   args: absent(ArgsSchema),
   runtimeConfig: absent(RuntimeConfigSchema),

@@ -9,6 +9,8 @@ A container runtime calls it with CNI_COMMAND in the environment and the network
 CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
 
   minicni agent --node NAME           keep this node's routes, tunnels and rules right (see: minicni agent --help)
+  minicni install [--dry-run]         put the plugins where runtimes look for them (see: minicni install --help)
+  minicni uninstall [--dry-run]       remove all that minicni made on this node (see: minicni uninstall --help)
   minicni bench routes                how fast the route diff and a whole pass are
   minicni lab demo                    a cluster of virtual nodes on this machine: up, test, down
   minicni lab up|test|down            the same, step by step, and agents, nodes, pods to play with (see: minicni lab --help)
@@ -29,6 +31,19 @@ export async function runCli(args: string[], host: Host, print: (text: string) =
     case "agent": {
       const { runAgentCommand } = await import("./agent/index.ts");
       return runAgentCommand(rest, host, print);
+    }
+    case "install": {
+      const [source = "", script] = selfArgv();
+      if (script !== undefined) {
+        host.log("install: this is the source, not a binary: run `make build`, then dist/minicni install");
+        return 1;
+      }
+      const { runInstall } = await import("./install/index.ts");
+      return runInstall(rest, host, source, print);
+    }
+    case "uninstall": {
+      const { runUninstall } = await import("./install/uninstall.ts");
+      return runUninstall(rest, host, print);
     }
     case "bench": {
       const { runBench } = await import("./bench/index.ts");

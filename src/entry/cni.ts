@@ -39,8 +39,26 @@ const DEADLINE_MS: Readonly<Record<Command, number>> = {
 /** How long VERSION looks for a cniVersion on stdin, in milliseconds; libcni writes it before the plugin starts. */
 const PEEK_MS = 25;
 
-/** Answers one CNI call. Never throws: whatever goes wrong becomes the error document of SPEC §5. */
-export async function answerCni(variables: Variables, stdin: Stdin, host: Host): Promise<Answer> {
+/** What a plugin does for the verbs; `parseEnvironment` and the rules of the specification come before. */
+export interface Verbs {
+  /** Returns the document for stdout, empty for none. */
+  run(command: Command, call: Call, host: Host): Promise<string>;
+  /** Undoes an ADD whose answer nobody got. */
+  takeBack(call: Call, host: Host): Promise<void>;
+}
+
+const PLUGIN: Verbs = { run: dispatch, takeBack: del };
+
+/**
+ * Answers one CNI call, by default as the pod network's plugin. Never throws: whatever goes wrong becomes the error
+ * document of SPEC §5.
+ */
+export async function answerCni(
+  variables: Variables,
+  stdin: Stdin,
+  host: Host,
+  verbs: Verbs = PLUGIN,
+): Promise<Answer> {
   // SPEC §5: the version in use by the plugin. Until the configuration is read that is our newest.
   let cniVersion: string = LATEST_VERSION;
   try {
@@ -52,7 +70,7 @@ export async function answerCni(variables: Variables, stdin: Stdin, host: Host):
     const text = await readAll(stdin, host);
     const json = parseJson(text);
     cniVersion = versionOf(json);
-    return await runCommand(environment, json, { variables, stdin: text }, host);
+    return await runCommand(environment, json, { variables, stdin: text }, host, verbs);
   } catch (error) {
     return { exitCode: 1, stdout: formatError(cniVersion, toCniError(error)) };
   }
@@ -92,6 +110,7 @@ async function runCommand(
   json: unknown,
   raw: Pick<Call, "variables" | "stdin">,
   host: Host,
+  verbs: Verbs,
 ): Promise<Answer> {
   const { command, containerId, ifname } = environment;
   const conf = parseNetConf(json, command === "DEL" || command === "GC", command === "GC");
@@ -108,8 +127,12 @@ async function runCommand(
   if (command !== "GC" && command !== "STATUS") refuseOwnNamespace(environment, raw.variables, host);
   const key = { network: conf.network, containerId, ifname };
   const call = { key, environment, conf, ...raw };
-  const stdout = await dispatch(command, call, host);
-  return { exitCode: 0, stdout, ...(command === "ADD" ? { takeBack: () => del(call, host) } : {}) };
+  const stdout = await verbs.run(command, call, host);
+  return {
+    exitCode: 0,
+    stdout,
+    ...(command === "ADD" ? { takeBack: () => verbs.takeBack(call, host) } : {}),
+  };
 }
 
 async function dispatch(command: Command, call: Call, host: Host): Promise<string> {

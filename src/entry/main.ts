@@ -4,7 +4,7 @@ import { createDeadline } from "../host/deadline.ts";
 import { createHost } from "../host/linux.ts";
 import { openStdin } from "../host/stdin.ts";
 import { print } from "../host/stdout.ts";
-import { answerCni } from "./cni.ts";
+import { answerCni, type Verbs } from "./cni.ts";
 import { toCniError } from "./errors.ts";
 
 /** Signals by which somebody ends us; SIGKILL leaves no word. */
@@ -28,8 +28,8 @@ function tell(stdout: string): boolean {
   }
 }
 
-/** One call of a runtime: one answer, whatever happens. */
-async function serveCni(): Promise<never> {
+/** One call of a runtime: one answer, whatever happens. `verbs` absent: those of the pod network's plugin. */
+async function serveCni(verbs?: Verbs): Promise<never> {
   const deadline = createDeadline(Number.POSITIVE_INFINITY);
   const host = createHost(deadline);
   const fail = (error: unknown) => answer(1, formatError(LATEST_VERSION, toCniError(error)));
@@ -42,16 +42,24 @@ async function serveCni(): Promise<never> {
     if (secondsOver < GRACE_S) return;
     fail(new CniError(CNI_CODE.tryAgainLater, "this call hangs, and so does taking it back", "see dmesg"));
   }, 1000);
-  const { exitCode, stdout, takeBack } = await answerCni(process.env, openStdin(), host);
+  const { exitCode, stdout, takeBack } = await answerCni(process.env, openStdin(), host, verbs);
   if (tell(stdout)) process.exit(exitCode);
   // To its caller an ADD without a result has failed, and a failed one leaves nothing.
   await takeBack?.();
   return process.exit(1);
 }
 
-/** A runtime calls with CNI_COMMAND in the environment and no arguments; everything else is for people. */
+/**
+ * A runtime calls with CNI_COMMAND in the environment and no arguments, or by a link called `loopback`; everything else
+ * is for people.
+ */
 async function main(): Promise<number> {
   const args = process.argv.slice(2);
+  // Not process.argv, where Bun has names of its own.
+  if (/(^|\/)loopback$/.test(process.argv0)) {
+    const { LOOPBACK_VERBS } = await import("./loopback.ts");
+    return await serveCni(LOOPBACK_VERBS);
+  }
   if (args.length === 0 && process.env.CNI_COMMAND) return await serveCni();
   const { runCli } = await import("./cli.ts");
   return await runCli(args, createHost(), print);

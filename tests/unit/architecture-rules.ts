@@ -27,7 +27,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What may take its time: it is no CNI call. */
-const LAB = /^src\/entry\/(lab|agent|bench)\//;
+const LAB = /^src\/entry\/(lab|agent|bench|install)\//;
 
 /** Who may import a package; `dynamic`: places where only `await import()` is allowed. */
 const PACKAGES: readonly { readonly of: RegExp; readonly places: RegExp; readonly dynamic?: RegExp }[] = [

@@ -165,3 +165,24 @@ describe("requestedMac", () => {
     });
   });
 });
+
+describe("the form of Go minicni", () => {
+  const old = { cniVersion: "0.1.0", name: "minicni", type: "minicni", bridge: "minicni0", mtu: 1500 };
+
+  test("is one range with a default route", () => {
+    const { raw, dataDir } = parseNetConf({ ...old, subnet: "10.244.1.0/24", dataDir: "/d" });
+    expect(raw.ipam?.ranges).toEqual([[{ subnet: "10.244.1.0/24" }]]);
+    expect({ isDefaultGateway: raw.isDefaultGateway, dataDir }).toEqual({
+      isDefaultGateway: true,
+      dataDir: "/d",
+    });
+  });
+
+  test.each([
+    ["an ipam section says more", { ipam: { subnet: "10.1.0.0/16" } }, { subnet: "10.1.0.0/16" }],
+    ["another plugin's subnet is its own", { type: "other", subnet: 7 }, undefined],
+    ["a subnet that is no text is none", { subnet: 7 }, undefined],
+  ])("%s", (_what, more, ipam) => {
+    expect(parseNetConf({ ...old, subnet: "10.244.1.0/24", ...more }).raw.ipam).toEqual(ipam);
+  });
+});

@@ -1,0 +1,77 @@
+import { OWN_TYPE } from "../../cni/config.ts";
+import { HostError, messageOf } from "../../host/errors.ts";
+import type { Host } from "../../host/machine.ts";
+import { formatPlan } from "../../plan/format.ts";
+import { OLD_CONF_FILE } from "../../topology/conf-file.ts";
+import {
+  InstallConflict,
+  KEPT_SUFFIX,
+  LOOPBACK,
+  type ObservedInstall,
+  planInstall,
+} from "../../topology/install.ts";
+import { VERSION } from "../version.ts";
+import { type InstallSettings, parseInstall } from "./options.ts";
+import { readFolder } from "./read.ts";
+
+/**
+ * `minicni install`: puts `source` (our own binary) into the plugins' folder. Returns the exit code: 0 done or nothing to
+ * do, 1 failed (the node is as before, or better), 2 misused, 3: a dry run found something to change.
+ */
+export async function runInstall(
+  args: readonly string[],
+  host: Host,
+  source: string,
+  print: (text: string) => void,
+): Promise<number> {
+  const settings = await parseInstall(args, host, print);
+  if (typeof settings === "number") return settings;
+  try {
+    const { stages, notes } = planInstall(observeInstall(settings, source, host));
+    const plan = stages.flat();
+    for (const note of notes) host.log(`warning: ${note}`);
+    if (settings.dryRun) {
+      print(formatPlan(plan));
+      return plan.length === 0 ? 0 : 3;
+    }
+    for (const stage of stages) await host.execute(stage);
+    print(plan.length === 0 ? `${settings.binDir}: as it should be\n` : formatPlan(plan));
+    return 0;
+  } catch (error) {
+    host.log(`install: ${messageOf(error)}`);
+    if (error instanceof HostError || error instanceof InstallConflict) host.log(`to do: ${error.hint}`);
+    return 1;
+  }
+}
+
+function observeInstall({ binDir, confDir }: InstallSettings, source: string, host: Host): ObservedInstall {
+  const binary = `${binDir}/${OWN_TYPE}`;
+  const isThere = (path: string) => host.observeFile(path) !== null;
+  const loopback = host.observeFile(`${binDir}/${LOOPBACK}`);
+  // A link to our own binary is whole as soon as that is there.
+  const isOurs = loopback?.kind === "link" && loopback.target === OWN_TYPE;
+  const isBroken = loopback?.kind === "link" && !isOurs && !host.isFile(`${binDir}/${LOOPBACK}`);
+  return {
+    binDir,
+    confDir,
+    source: { path: source, digest: host.digestFile(source), version: VERSION },
+    binary: observeBinary(binary, host),
+    loopback: loopback === null ? "absent" : isBroken ? "broken" : "there",
+    hasTemporary: isThere(`${binary}.tmp`),
+    hasKeptBinary: isThere(`${binary}${KEPT_SUFFIX}`),
+    hasKeptConfig: isThere(`${confDir}/${OLD_CONF_FILE}${KEPT_SUFFIX}`),
+    configs: readFolder(confDir, host),
+  };
+}
+
+function observeBinary(path: string, host: Host): ObservedInstall["binary"] {
+  const found = host.observeFile(path);
+  if (found === null) return null;
+  // A link that leads nowhere is replaced as another file would be.
+  if (found.kind === "link" && !host.isFile(path)) return { digest: "none", isExecutable: false };
+  if (!host.isFile(path)) return { digest: null, isExecutable: false };
+  return {
+    digest: host.digestFile(path),
+    isExecutable: found.kind === "link" || (found.kind === "file" && (found.mode & 0o111) === 0o111),
+  };
+}

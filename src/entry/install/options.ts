@@ -1,0 +1,94 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { Host } from "../../host/machine.ts";
+
+/** Folders, absolute and without a slash at the end, and how to go about it. */
+export interface InstallSettings {
+  readonly binDir: string;
+  readonly confDir: string;
+  readonly dryRun: boolean;
+}
+
+/** See {@link InstallSettings}. */
+export interface UninstallSettings extends InstallSettings {
+  readonly stateDir: string;
+  /** The agent's last known Nodes. */
+  readonly dataDir: string;
+  /** Reservations (`networks`) and the runtime's cache of results (`results`). */
+  readonly cniDir: string;
+  /** Although an agent runs, or pods are attached. */
+  readonly force: boolean;
+}
+
+const FOLDERS = {
+  bin: folder("--bin-dir <folder>", "where runtimes look for plugins", "MINICNI_BIN_DIR", "/opt/cni/bin"),
+  conf: folder("--conf-dir <folder>", "their configurations", "MINICNI_CONF_DIR", "/etc/cni/net.d"),
+  state: folder("--state-dir <folder>", "records and node.json", "MINICNI_STATE_DIR", "/run/minicni"),
+  data: folder("--data-dir <folder>", "last known Nodes", "MINICNI_DATA_DIR", "/var/lib/minicni"),
+  cni: folder("--cni-dir <folder>", "reservations and results", "MINICNI_CNI_DIR", "/var/lib/cni"),
+} as const;
+
+/** `minicni install`: a number is the exit code to end with (help, or misuse, which was told). */
+export function parseInstall(
+  args: readonly string[],
+  host: Host,
+  print: (text: string) => void,
+): Promise<InstallSettings | number> {
+  const command = new Command("minicni install")
+    .description("puts minicni, and loopback where there is none, where runtimes look for plugins")
+    .addOption(FOLDERS.bin())
+    .addOption(FOLDERS.conf())
+    .addOption(FOLDERS.state().hideHelp())
+    .addOption(
+      new Option("--dry-run", "print what would be done; exit 3 when it is anything").default(false),
+    );
+  return parse<InstallSettings>(command, args, host, print);
+}
+
+/** `minicni uninstall`: as {@link parseInstall}. */
+export function parseUninstall(
+  args: readonly string[],
+  host: Host,
+  print: (text: string) => void,
+): Promise<UninstallSettings | number> {
+  const command = new Command("minicni uninstall")
+    .description("removes all that minicni made on this node, and nothing else")
+    .addOption(FOLDERS.bin())
+    .addOption(FOLDERS.conf())
+    .addOption(FOLDERS.state())
+    .addOption(FOLDERS.data())
+    .addOption(FOLDERS.cni())
+    .addOption(new Option("--force", "although an agent runs or pods are attached").default(false))
+    .addOption(
+      new Option("--dry-run", "print what would be done; exit 3 when it is anything").default(false),
+    );
+  return parse<UninstallSettings>(command, args, host, print);
+}
+
+async function parse<T extends InstallSettings>(
+  command: Command,
+  args: readonly string[],
+  host: Host,
+  print: (text: string) => void,
+): Promise<T | number> {
+  command.exitOverride().configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) });
+  try {
+    await command.parseAsync([...args], { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+  return command.opts<T>();
+}
+
+function folder(flags: string, description: string, variable: string, initial: string): () => Option {
+  return () => {
+    const made = new Option(flags, description).default(initial).argParser(parseFolder);
+    // An empty variable is what a manifest has for a setting that nobody made.
+    return process.env[variable] === "" ? made : made.env(variable);
+  };
+}
+
+function parseFolder(text: string): string {
+  if (/^\/.*[^/]/.test(text)) return text.replace(/\/+$/, "");
+  throw new InvalidArgumentError("wanted an absolute path of a folder.");
+}

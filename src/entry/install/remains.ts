@@ -1,0 +1,152 @@
+import { messageOf, OverdueError } from "../../host/errors.ts";
+import type { Host } from "../../host/machine.ts";
+import type { Address } from "../../net/address.ts";
+import type { ObservedLink } from "../../plan/state.ts";
+import type { Plan, Step } from "../../plan/step.ts";
+import { OWN_NETWORK } from "../../topology/conflist.ts";
+import { LOOPBACK } from "../../topology/install.ts";
+import {
+  joinRemovals,
+  planDevicesRemoval,
+  planFolderRemoval,
+  planRoutesRemoval,
+  type Removal,
+  removeFile,
+} from "../../topology/uninstall.ts";
+import {
+  isStateFile,
+  planConflistRemoval,
+  planProgramsRemoval,
+  STATE_FOLDERS,
+} from "../../topology/uninstall-files.ts";
+import { type AttachmentsRemoval, planAttachmentsRemoval } from "./attachments.ts";
+import type { UninstallSettings } from "./options.ts";
+import { namesIn, readFolder, readText } from "./read.ts";
+import { planRulesRemoval } from "./rules.ts";
+
+/** All that minicni left on a node, and how it goes. */
+export interface Remains {
+  readonly plan: Plan;
+  /** Ourselves, and what was there before us: when all else is gone, since a second run needs the program. */
+  readonly programs: Plan;
+  readonly notes: readonly string[];
+  /** What could not be looked at: it may be left. */
+  readonly faults: readonly string[];
+  /** Pods that are cut off. */
+  readonly live: readonly string[];
+  readonly addresses: readonly Address[];
+}
+
+const NO_REMOVAL: Removal = { steps: [], notes: [] };
+const NO_ATTACHMENTS: AttachmentsRemoval = { live: [], steps: [], notes: [], addresses: [] };
+
+/**
+ * Looks at the whole node and plans the removal of what is ours, in an order in which a run that is killed leaves a node
+ * that works and is less of ours: the conflist, the pods, rules, routes, devices, state, programs. Never throws but
+ * OverdueError.
+ */
+export async function observeRemains(host: Host, settings: UninstallSettings): Promise<Remains> {
+  const { binDir, confDir } = settings;
+  const faults: string[] = [];
+  const look = <T>(what: string, fallback: T, work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof OverdueError) throw error;
+      faults.push(`${what}: ${messageOf(error)}`);
+      return fallback;
+    }
+  };
+  const links = look<ObservedLink[]>("links", [], () => host.links());
+  const configs = look(confDir, [], () => readFolder(confDir, host));
+  const pods = look("attachments", NO_ATTACHMENTS, () => planAttachmentsRemoval(host, settings, links));
+  const rules = await planRulesRemoval(host, faults);
+  const routes = look<Step[]>("routes", [], () => planRoutesRemoval(host.routeTable(), links));
+  const programs = look(binDir, NO_REMOVAL, () => {
+    const found = host.observeFile(`${binDir}/${LOOPBACK}`);
+    const loopback = found?.kind === "link" ? found.target : null;
+    return planProgramsRemoval({ binDir, confDir, names: host.listFolder(binDir), loopback, configs });
+  });
+  const conflist = planConflistRemoval(confDir, configs);
+  const { steps, notes } = joinRemovals([
+    conflist,
+    pods,
+    { steps: [...rules, ...routes], notes: [] },
+    planDevicesRemoval(links),
+    look(settings.stateDir, NO_REMOVAL, () => planState(host, settings, pods)),
+    look(settings.cniDir, NO_REMOVAL, () => planResults(host, settings)),
+  ]);
+  return {
+    plan: steps,
+    programs: programs.steps,
+    notes: [...notes, ...programs.notes],
+    faults,
+    live: pods.live,
+    addresses: pods.addresses,
+  };
+}
+
+const STATE = "state of minicni";
+
+/** `attachments` is emptied by then, but for what is not ours. */
+function planState(
+  host: Host,
+  { stateDir, dataDir }: UninstallSettings,
+  { steps }: AttachmentsRemoval,
+): Removal {
+  const isGone = (path: string) => steps.some((step) => "path" in step && step.path === path);
+  const attachments = planFolders(host, `${stateDir}/attachments`, isGone);
+  const folders = STATE_FOLDERS.map((name) => {
+    const path = `${stateDir}/${name}`;
+    return { name, ...planFolderRemoval(path, namesIn(path, host), () => true, STATE) };
+  });
+  const emptied = [...(attachments.isEmptied ? ["attachments"] : []), ...STATE_FOLDERS];
+  const names = namesIn(stateDir, host);
+  const files = planFolderRemoval(
+    stateDir,
+    names?.filter((name) => !emptied.includes(name)) ?? null,
+    isStateFile,
+    STATE,
+  );
+  const known = namesIn(dataDir, host);
+  const isKnown = (name: string) => /^nodes\.json(\.tmp)?$/.test(name);
+  return joinRemovals([attachments, ...folders, files, planFolderRemoval(dataDir, known, isKnown, STATE)]);
+}
+
+/** A folder whose folders all go. */
+function planFolders(
+  host: Host,
+  path: string,
+  isGone: (path: string) => boolean,
+): Removal & { readonly isEmptied: boolean } {
+  const names = namesIn(path, host);
+  if (names === null) return { ...NO_REMOVAL, isEmptied: true };
+  const isEmptied = names.every((name) => isGone(`${path}/${name}`));
+  return { ...(isEmptied ? planFolderRemoval(path, [], () => true, STATE) : NO_REMOVAL), isEmptied };
+}
+
+/** libcni keeps what it called us with, for a DEL of later; by then there is nothing to delete. */
+function planResults(host: Host, { cniDir }: UninstallSettings): Removal {
+  const path = `${cniDir}/results`;
+  const ours = host
+    .listFolder(path)
+    .filter((name) => name.startsWith(`${OWN_NETWORK}-`) && isOurResult(readText(`${path}/${name}`, host)));
+  return {
+    steps: ours.sort().map((name) => removeFile(`${path}/${name}`, "results that runtimes cached")),
+    notes: [],
+  };
+}
+
+function isOurResult(text: string | null): boolean {
+  try {
+    const value: unknown = JSON.parse(text ?? "");
+    return (
+      typeof value === "object" &&
+      value !== null &&
+      "networkName" in value &&
+      value.networkName === OWN_NETWORK
+    );
+  } catch {
+    return false;
+  }
+}

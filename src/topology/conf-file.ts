@@ -1,0 +1,81 @@
+import { DEFAULT_BRIDGE, OWN_TYPE } from "../cni/config.ts";
+import { OWN_NETWORK } from "./conflist.ts";
+
+/** Where Go minicni wrote its configuration (its DaemonSet's CNI_CONF_NAME). */
+export const OLD_CONF_FILE = "10-minicni.conf";
+
+/** What a configuration of Go minicni says: `subnet` at the top level, no `ipam`. */
+export interface OldConfig {
+  readonly subnet: string;
+  readonly bridge: string;
+  /** Settings of its own, as `key=value`, that the agent's configuration does not take over. */
+  readonly others: readonly string[];
+}
+
+/** What Go minicni's own manifest writes, but for the subnet. */
+const MANIFEST: Readonly<Record<string, unknown>> = {
+  cniVersion: "0.1.0",
+  name: OWN_TYPE,
+  type: OWN_TYPE,
+  bridge: DEFAULT_BRIDGE,
+  mtu: 1500,
+};
+
+function parseObject(text: string | null): Readonly<Record<string, unknown>> | null {
+  try {
+    const value: unknown = JSON.parse(text ?? "");
+    return typeof value === "object" && value !== null ? { ...value } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The plugins' types of a configuration or a list; null: it is neither. */
+function typesOf(conf: Readonly<Record<string, unknown>>): string[] | null {
+  const entries: unknown[] = Array.isArray(conf.plugins) ? conf.plugins : [conf];
+  const types = entries.flatMap((entry) =>
+    typeof entry === "object" && entry !== null && "type" in entry && typeof entry.type === "string"
+      ? [entry.type]
+      : [],
+  );
+  return types.length === 0 || types.length < entries.length ? null : types;
+}
+
+/** Whose a configuration is, for a person: `network "cbr0", plugins flannel and portmap`. */
+export function describeConfig(text: string | null): string {
+  const conf = parseObject(text);
+  const types = conf === null ? null : typesOf(conf);
+  if (conf === null || types === null) return "no network configuration";
+  const name = typeof conf.name === "string" ? `network "${conf.name}", ` : "";
+  return `${name}${types.length === 1 ? "plugin" : "plugins"} ${types.join(", ")}`;
+}
+
+/** Whether a list is what the agent writes: of our network, with no plugin but ours. */
+export function isOwnConflist(text: string | null): boolean {
+  const conf = parseObject(text);
+  if (conf === null || conf.name !== OWN_NETWORK || !Array.isArray(conf.plugins)) return false;
+  return typesOf(conf)?.every((type) => type === OWN_TYPE) ?? false;
+}
+
+/** Whether a runtime calls our plugin by this configuration, alone or among others. */
+export function namesOurPlugin(text: string | null): boolean {
+  const conf = parseObject(text);
+  return conf !== null && (typesOf(conf)?.includes(OWN_TYPE) ?? false);
+}
+
+/** Whether a configuration is of Go minicni. */
+export function isOldConfig(text: string | null): boolean {
+  return text !== null && parseOldConfig(text) !== null;
+}
+
+/** Reads a configuration of Go minicni; null for any other. */
+export function parseOldConfig(text: string): OldConfig | null {
+  const conf = parseObject(text);
+  if (conf === null || conf.type !== OWN_TYPE || "plugins" in conf || "ipam" in conf) return null;
+  if (typeof conf.subnet !== "string") return null;
+  const bridge = typeof conf.bridge === "string" && conf.bridge !== "" ? conf.bridge : DEFAULT_BRIDGE;
+  const others = Object.entries(conf)
+    .filter(([key, value]) => key !== "subnet" && MANIFEST[key] !== value)
+    .map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  return { subnet: conf.subnet, bridge, others };
+}

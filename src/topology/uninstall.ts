@@ -1,0 +1,110 @@
+import { DEFAULT_BRIDGE } from "../cni/config.ts";
+import { HOST_VETH_PREFIX, isHostVethName } from "../net/ifname.ts";
+import { formatDeletion } from "../plan/route-spec.ts";
+import type { RouteTable } from "../plan/route-table.ts";
+import type { ObservedLink } from "../plan/state.ts";
+import { HOST, ROUTE_PROTOCOL, type Step } from "../plan/step.ts";
+import { TUNNEL_NAMES } from "./tunnel.ts";
+
+/** What has to go, and what stays although somebody may expect otherwise. */
+export interface Removal {
+  readonly steps: readonly Step[];
+  readonly notes: readonly string[];
+}
+
+/** Routes with our protocol number, both families, whatever link they are by. */
+export function planRoutesRemoval(table: RouteTable, links: readonly ObservedLink[]): Step[] {
+  const names = new Map(links.map(({ index, name }) => [index, name]));
+  const steps: Step[] = [];
+  for (let index = 0; index < table.count; index++) {
+    const route = table.at(index);
+    if (route.protocol !== ROUTE_PROTOCOL) continue;
+    const spec = formatDeletion(route, names.get(route.ifindex) ?? "");
+    steps.push({ op: "route.del", route: spec, netns: HOST, why: `routes of protocol ${ROUTE_PROTOCOL}` });
+  }
+  return steps;
+}
+
+/** Host-side ends of pods' veth pairs. */
+export function podLinks(links: readonly ObservedLink[]): ObservedLink[] {
+  return links.filter(({ name, kind }) => kind === "veth" && isHostVethName(name));
+}
+
+/** Takes pods' links away; before their addresses are free (plugins#666). */
+export function planPodLinksRemoval(links: readonly ObservedLink[]): Step[] {
+  return podLinks(links).map(({ name }) => ({
+    op: "link.del",
+    name,
+    netns: HOST,
+    why: "links of pods",
+    isAtomic: true,
+  }));
+}
+
+/** Gateway ports (`mcnig…`), the bridge and the tunnels. A link of our name but another kind is somebody else's. */
+export function planDevicesRemoval(links: readonly ObservedLink[]): Removal {
+  const wanted = new Map<string, string>([
+    [DEFAULT_BRIDGE, "bridge"],
+    ...Object.values(TUNNEL_NAMES).map((name) => [name, "vxlan"] as const),
+  ]);
+  const isPort = ({ name, kind }: ObservedLink) =>
+    kind === "veth" && name.startsWith(`${HOST_VETH_PREFIX}g`) && /^[0-9a-f]{10}$/.test(name.slice(5));
+  const isOurs = (link: ObservedLink) => isPort(link) || wanted.get(link.name) === link.kind;
+  const order = (link: ObservedLink) => (isPort(link) ? 0 : 1);
+  const ours = links.filter(isOurs).sort((a, b) => order(a) - order(b));
+  const bridge = ours.find(({ name }) => name === DEFAULT_BRIDGE);
+  const strangers = links.filter(
+    (link) =>
+      bridge !== undefined &&
+      link.masterIndex === bridge.index &&
+      !isOurs(link) &&
+      !(link.kind === "veth" && isHostVethName(link.name)),
+  );
+  return {
+    steps: ours.map(({ name }) => ({
+      op: "link.del",
+      name,
+      netns: HOST,
+      why: "devices of minicni",
+      isAtomic: true,
+    })),
+    notes: [
+      ...links
+        .filter((link) => wanted.has(link.name) && !isOurs(link))
+        .map(({ name, kind }) => `${name} is no ${wanted.get(name)} but ${kind || "a device"}: it stays`),
+      ...strangers.map(({ name }) => `${name} is a port of ${DEFAULT_BRIDGE} and not minicni's: it stays`),
+    ],
+  };
+}
+
+/**
+ * Empties a folder of what `isOurs` says yes to, and removes it when nothing else is in it; what else is there is told.
+ * `names` null: there is no such folder.
+ */
+export function planFolderRemoval(
+  path: string,
+  names: readonly string[] | null,
+  isOurs: (name: string) => boolean,
+  why: string,
+): Removal {
+  if (names === null) return { steps: [], notes: [] };
+  const others = names.filter((name) => !isOurs(name));
+  const files = names.filter(isOurs).sort();
+  const steps = files.map((name): Step => removeFile(`${path}/${name}`, why));
+  return others.length === 0
+    ? { steps: [...steps, { op: "folder.remove", path, netns: HOST, why }], notes: [] }
+    : { steps, notes: [`${path} stays, with what is not minicni's: ${others.sort().join(", ")}`] };
+}
+
+/** A step that removes one file. */
+export function removeFile(path: string, why: string): Step {
+  return { op: "file.remove", path, netns: HOST, why };
+}
+
+/** Several removals as one, in order. */
+export function joinRemovals(removals: readonly Removal[]): Removal {
+  return {
+    steps: removals.flatMap(({ steps }) => steps),
+    notes: removals.flatMap(({ notes }) => notes),
+  };
+}

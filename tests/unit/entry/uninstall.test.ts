@@ -1,0 +1,81 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { runUninstall } from "../../../src/entry/install/uninstall.ts";
+import { formatConflist } from "../../../src/topology/conflist.ts";
+import { createFakeMachine, type FakeMachine, fakeLink } from "../../twin/machine.ts";
+
+const CONFLIST = "/etc/cni/net.d/10-minicni.conflist";
+
+let machine: FakeMachine;
+let printed: string[];
+beforeEach(() => {
+  machine = createFakeMachine("/nowhere");
+  printed = [];
+  machine.answer = ({ argv: [program = "", ...words] }) => {
+    if (program === "nft" || program.endsWith("-save")) return { exitCode: 0, stdout: "" };
+    const isBase = words.includes("FORWARD") || words.includes("POSTROUTING");
+    return isBase ? { exitCode: 0, stdout: "" } : { stderr: "No chain/target/match by that name" };
+  };
+  machine.files.set(CONFLIST, formatConflist("/run/minicni"));
+  machine.files.set("/opt/cni/bin/minicni", "binary");
+  machine.network.addLink({ name: "minicni.vxlan", kind: "vxlan" });
+});
+
+const uninstall = (...args: string[]) => runUninstall(args, machine, (text) => printed.push(text));
+const log = () => machine.logged.join("\n");
+
+describe("uninstall", () => {
+  test("takes the configuration first and the plugin last", async () => {
+    expect(await uninstall()).toBe(0);
+    const commands = printed
+      .join("")
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"));
+    expect(commands[0]).toBe(`rm -f ${CONFLIST}`);
+    expect(commands.at(-1)).toBe("rm -f /opt/cni/bin/minicni");
+    expect([...machine.files.keys()].filter((path) => !path.startsWith("/proc/"))).toEqual([]);
+    expect(machine.linksByName.has("minicni.vxlan")).toBe(false);
+  });
+
+  test("goes on behind a step that fails, tells it, exits 1, and stays itself for another run", async () => {
+    machine.failOn = ({ op }) => op === "link.del";
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain(
+      "`ip link del dev minicni.vxlan` failed: RTNETLINK answers: Operation not permitted",
+    );
+    expect(machine.files.has(CONFLIST)).toBe(false);
+    expect(machine.files.has("/opt/cni/bin/minicni")).toBe(true);
+    machine.failOn = () => false;
+    expect(await uninstall()).toBe(0);
+    expect(machine.files.has("/opt/cni/bin/minicni")).toBe(false);
+    expect(await uninstall()).toBe(0);
+    expect(printed.at(-1)).toBe("# nothing to change\n");
+  });
+
+  test("takes what went by itself meanwhile for removed", async () => {
+    machine.failOn = ({ op }) => {
+      machine.linksByName.delete("minicni.vxlan");
+      return op === "link.del";
+    };
+    expect(await uninstall()).toBe(0);
+    expect(log()).not.toContain("failed");
+  });
+
+  test("names at most ten pods when it refuses", async () => {
+    for (let n = 0; n < 12; n++) {
+      const name = `mcni${n.toString(16).padStart(11, "0")}`;
+      machine.network.addLink(fakeLink({ name, kind: "veth", alias: `minicni:minicni:pod${n}:eth0` }));
+    }
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain("minicni pod9 eth0 (mcni00000000009), and 2 more; drain the node first");
+    expect(machine.executed).toEqual([]);
+  });
+
+  test("what can't be looked at is told, the rest goes, and the exit code is 1", async () => {
+    machine.findProgram = () => null;
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain("no iptables on the PATH");
+    expect(log()).toContain("/opt/cni/bin stays as it is until all else is gone");
+    expect(machine.files.has(CONFLIST)).toBe(false);
+    expect(machine.files.has("/opt/cni/bin/minicni")).toBe(true);
+  });
+});

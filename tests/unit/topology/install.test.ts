@@ -1,0 +1,97 @@
+import { describe, expect, test } from "bun:test";
+import { formatPlan } from "../../../src/plan/format.ts";
+import { InstallConflict, type ObservedInstall, planInstall } from "../../../src/topology/install.ts";
+import { thrown } from "../../twin/words.ts";
+
+const DIGEST = "a".repeat(64);
+const OTHER = "b".repeat(64);
+const OLD = JSON.stringify({
+  cniVersion: "0.1.0",
+  name: "minicni",
+  type: "minicni",
+  subnet: "10.244.1.0/24",
+});
+
+/** A node on which all is as it should be, but for what a test says. */
+function observed(more: Partial<ObservedInstall> = {}): ObservedInstall {
+  return {
+    binDir: "/bin",
+    confDir: "/net.d",
+    source: { path: "/image/minicni", digest: DIGEST, version: "1.2.3" },
+    binary: { digest: DIGEST, isExecutable: true },
+    loopback: "there",
+    hasTemporary: false,
+    hasKeptBinary: false,
+    hasKeptConfig: false,
+    configs: [],
+    ...more,
+  };
+}
+
+const planned = (more: Partial<ObservedInstall>) => planInstall(observed(more)).stages.map(formatPlan);
+const config = (name: string, text: string | null = "{}") => ({ name, text });
+const NOTHING = "# nothing to change\n";
+
+describe("planInstall", () => {
+  test("has nothing to do where all is as it should be", () => {
+    expect(planInstall(observed())).toEqual({ stages: [[], []], notes: [] });
+  });
+
+  test.each<[string, Partial<ObservedInstall>, string]>([
+    [
+      "no binary",
+      { binary: null },
+      "# minicni 1.2.3 (sha256 aaaaaaaaaaaa): /bin has none\ninstall -m 0755 /image/minicni /bin/minicni\n",
+    ],
+    [
+      "another binary",
+      { binary: { digest: OTHER, isExecutable: true } },
+      "# minicni 1.2.3 (sha256 aaaaaaaaaaaa): /bin has another one (sha256 bbbbbbbbbbbb)\ninstall -m 0755 /image/minicni /bin/minicni\n",
+    ],
+    [
+      "the right binary that can't be run",
+      { binary: { digest: DIGEST, isExecutable: false } },
+      "# minicni 1.2.3 (sha256 aaaaaaaaaaaa): the one in /bin can't be run (mode)\ninstall -m 0755 /image/minicni /bin/minicni\n",
+    ],
+    [
+      "the rest of a killed installer",
+      { hasTemporary: true },
+      "# what a killed installer left\nrm -f /bin/minicni.tmp\n",
+    ],
+  ])("with %s, in the first stage", (_what, more, text) => {
+    expect(planned(more)).toEqual([text, NOTHING]);
+  });
+
+  test("provides loopback only where there is nothing of that name", () => {
+    expect(planned({ loopback: "absent" })[1]).toBe(
+      "# /bin has no loopback, which containerd needs\nln -s minicni /bin/loopback\n",
+    );
+    const broken = planInstall(observed({ loopback: "broken" }));
+    expect(broken.stages).toEqual([[], []]);
+    expect(broken.notes).toHaveLength(1);
+  });
+
+  test("refuses what is no file", () => {
+    const refused = thrown(() => planInstall(observed({ binary: { digest: null, isExecutable: false } })));
+    expect(refused).toBeInstanceOf(InstallConflict);
+    expect(refused).toMatchObject({ message: "/bin/minicni is no file" });
+  });
+
+  test("keeps the plugin of Go minicni before it replaces it, and takes its configuration away behind that", () => {
+    const more = { configs: [config("10-minicni.conf", OLD)], binary: { digest: OTHER, isExecutable: true } };
+    const [first = "", second] = planned(more);
+    expect(first).toContain("ln /bin/minicni /bin/minicni.replaced\n");
+    expect(first.indexOf("ln ")).toBeLessThan(first.indexOf("install "));
+    expect(second).toContain("mv -n /net.d/10-minicni.conf /net.d/10-minicni.conf.replaced\n");
+    // What was kept first is what was there before us.
+    expect(planned({ ...more, hasKeptBinary: true })[0]).not.toContain("ln ");
+    expect(planned({ ...more, hasKeptConfig: true })[1]).toContain("rm -f /net.d/10-minicni.conf.replaced\n");
+  });
+
+  test("names what sorts before ours, and nothing else", () => {
+    const names = ["10-minicni.conflist", "05-a.conf", "05-a.conf.bak", "10-minicni.conf", "99-z.conf"];
+    const { stages, notes } = planInstall(observed({ configs: names.map((name) => config(name)) }));
+    expect(stages).toEqual([[], []]);
+    expect(notes.map((note) => note.split(" ")[0])).toEqual(["/net.d/05-a.conf", "/net.d/10-minicni.conf"]);
+  });
+});

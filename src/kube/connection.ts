@@ -5,6 +5,8 @@ import { readKubeconfig } from "./kubeconfig.ts";
 export interface Connection {
   /** For messages: `in-cluster ServiceAccount` or `kubeconfig /path`. */
   readonly name: string;
+  /** What to look at when nobody answers at the address; undefined: nothing in particular. */
+  readonly unreached?: string;
   /** Reads files again when a minute has passed, or after `renew`. Throws ConnectionFault. */
   readonly access: () => Promise<Access>;
   /** The server did not believe us: the next `access` reads everything again. */
@@ -33,6 +35,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   let known: { readonly access: Access; readonly atMs: number } | null = null;
   return {
     name,
+    ...(kubeconfig === null ? { unreached: describeServiceAddress(options.env) } : {}),
     access: async () => {
       if (known !== null && performance.now() - known.atMs < REREAD_MS) return known.access;
       const access = await read();
@@ -43,6 +46,15 @@ export function openConnection(options: ConnectionOptions): Connection {
       known = null;
     },
   };
+}
+
+/** The address that a pod is given is no machine's: it needs kube-proxy, also in the host's network. */
+function describeServiceAddress({ KUBERNETES_SERVICE_HOST: host = "" }: ConnectionOptions["env"]): string {
+  return (
+    `KUBERNETES_SERVICE_HOST is ${host}: where that is the Service \`kubernetes\`, it leads nowhere before kube-proxy ` +
+    "runs on this node (see its pod); where there is no kube-proxy by intention, set KUBERNETES_SERVICE_HOST and " +
+    "KUBERNETES_SERVICE_PORT of the DaemonSet's container to an API server's own address"
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { adviceOf } from "./advice.ts";
+import { adviceOf, describeFailure, NO_ANSWER } from "./advice.ts";
 import type { Connection } from "./connection.ts";
 import { type Access, ConnectionFault } from "./credential.ts";
 
@@ -60,11 +60,15 @@ export async function ask(
   const fail = (error: unknown): ApiFault =>
     error instanceof ApiFault
       ? error
-      : new ApiFault(`${name}: ${describeFailure(watchdog.reason() ?? error)}`, null, null);
+      : new ApiFault(
+          `${name}: ${describeFailure(watchdog.reason() ?? error, connection.unreached)}`,
+          null,
+          null,
+        );
   try {
-    watchdog.arm(request.headersTimeoutMs, "no answer");
+    watchdog.arm(request.headersTimeoutMs, NO_ANSWER);
     const response = await within(send(access, request, watchdog.signal), watchdog.signal);
-    if (!response.ok) throw await refusalOf(name, response, watchdog);
+    if (!response.ok) throw await refusalOf(name, request.method, response, watchdog);
     return answerOf(name, response, request.silenceTimeoutMs, watchdog, fail);
   } catch (error) {
     watchdog.stop();
@@ -127,7 +131,12 @@ function answerOf(
 }
 
 /** The fault for an answer that is not 2xx: what the server says, and what to do. */
-async function refusalOf(name: string, response: Response, watchdog: Watchdog): Promise<ApiFault> {
+async function refusalOf(
+  name: string,
+  method: string,
+  response: Response,
+  watchdog: Watchdog,
+): Promise<ApiFault> {
   let said = "";
   try {
     const parsed = v.safeParse(StatusSchema, JSON.parse(await readBeginning(response, watchdog.signal)));
@@ -137,7 +146,7 @@ async function refusalOf(name: string, response: Response, watchdog: Watchdog): 
   }
   const { status } = response;
   // A 404 with a Status is the API's own: the address is right, the object is not there.
-  const advice = status === 404 && said !== "" ? null : adviceOf(status);
+  const advice = status === 404 && said !== "" ? null : (adviceOf(`${status} ${method}`) ?? adviceOf(status));
   const line = `${name}: ${status} ${response.statusText || "(no reason)"}${said}${advice === null ? "" : ` (${advice})`}`;
   return new ApiFault(
     line.replaceAll(/\s+/g, " "),
@@ -168,19 +177,6 @@ export async function readBeginning(response: Response, signal: AbortSignal): Pr
 function retryAfterOf(value: string | null): number | null {
   if (value === null || !/^[0-9]{1,6}$/.test(value)) return null;
   return Math.min(Number(value) * 1000, MAX_RETRY_AFTER_MS);
-}
-
-const BUN_HINTS =
-  / fetching "[^"]*"\.?|For more information, pass `verbose: true` in the second argument to fetch\(\)|Is the computer able to access the url\?/g;
-
-function describeFailure(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = "code" in error && typeof error.code === "string" ? error.code : null;
-  const advice = code === null ? null : adviceOf(code);
-  // What Bun adds for programmers is of no use to an admin, and the request is named already.
-  const message = error.message.replace(BUN_HINTS, "").trim();
-  const told = code === null || message.includes(code) ? message : `${code}: ${message}`;
-  return advice === null ? told : `${told} (${advice})`;
 }
 
 interface Watchdog {

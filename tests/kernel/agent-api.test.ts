@@ -1,7 +1,7 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { inNetns } from "../../src/host/netns.ts";
 import { type Misbehaviour, startApiServer } from "../twin/apiserver.ts";
 import { type Agent, AgentNode, destroyNodes, N1, N2, N3, type NodeWords, nodeItem } from "./agent.ts";
+import { relay } from "./relay.ts";
 
 setDefaultTimeout(60_000);
 
@@ -13,50 +13,6 @@ const cleanUp = async () => {
 };
 afterEach(cleanUp);
 afterAll(cleanUp);
-
-/** Lets the namespace reach a server of this process under the same address and port. */
-function relay(netns: string, port: number): { stop(): void } {
-  const ends = new Set<{ terminate(): void }>();
-  const listener = inNetns(netns, () =>
-    Bun.listen<{ toServer: Promise<{ write(chunk: Uint8Array): unknown; end(): unknown }> }>({
-      hostname: "127.0.0.1",
-      port,
-      socket: {
-        open: (client) => {
-          ends.add(client);
-          const toServer = Bun.connect({
-            hostname: "127.0.0.1",
-            port,
-            socket: {
-              data: (_server, chunk) => {
-                client.write(chunk);
-              },
-              close: () => {
-                client.end();
-              },
-            },
-          });
-          toServer.catch(() => client.terminate());
-          client.data = { toServer };
-        },
-        data: (client, chunk) => {
-          const copy = chunk.slice();
-          client.data.toServer.then((server) => server.write(copy)).catch(() => client.terminate());
-        },
-        close: (client) => {
-          ends.delete(client);
-          client.data.toServer.then((server) => server.end()).catch(() => undefined);
-        },
-      },
-    }),
-  );
-  return {
-    stop: () => {
-      listener.stop(true);
-      for (const end of ends) end.terminate();
-    },
-  };
-}
 
 const raw = (node: NodeWords, number = 1) => {
   const item = nodeItem(node);

@@ -7,6 +7,7 @@ import { printError } from "../../host/stdout.ts";
 import { VERSION } from "../version.ts";
 import { createBridgeRepair } from "./bridge.ts";
 import { createCondition } from "./condition.ts";
+import { watchForwardBlocks } from "./forward-blocks.ts";
 import { createHealth } from "./health.ts";
 import { createJournal, type Journal } from "./journal.ts";
 import { openLeaks } from "./leak-loop.ts";
@@ -112,7 +113,7 @@ async function assemble(settings: AgentSettings, host: Host, journal: Journal) {
     now,
   );
   const offload = settings.once ? null : createOffloadProbe({ host, journal, metrics, now });
-  const rules = createRules(host, now);
+  const rules = watchForwardBlocks(createRules(host, now), host, now);
   // A look of its own each time, in bounded time: it may wait for calls of the plugin.
   const bridge = { pass: () => createBridgeRepair(openHost(BRIDGE_MS, journal), settings).pass() };
   const pass = createPass(settings, { host, network, rules, bridge, offload, publisher, ...voices });

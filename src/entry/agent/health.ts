@@ -18,6 +18,8 @@ export interface Health {
   pause(name: string): void;
   /** Null: the condition holds; else why it does not. A condition that was never set does not hold. */
   set(name: string, fault: string | null): void;
+  /** What a reader should know of a condition although it holds; null: nothing. */
+  warn(name: string, warning: string | null): void;
   /** Whether every condition holds. */
   isReady(): boolean;
   /** Each condition, and whether it holds. */
@@ -47,6 +49,7 @@ interface Condition {
 export function createHealth(now: () => number, conditions: readonly string[] = READINESS): Health {
   const loops = new Map<string, Loop>();
   const known = new Map<string, Condition | null>(conditions.map((name) => [name, null]));
+  const warnings = new Map<string, string>();
   const isReady = () => [...known.values()].every((condition) => condition?.fault === null);
 
   return {
@@ -68,6 +71,10 @@ export function createHealth(now: () => number, conditions: readonly string[] = 
       const isSame = before != null && (before.fault === null) === (fault === null);
       known.set(name, { fault, sinceMs: isSame ? before.sinceMs : now() });
     },
+    warn: (name, warning) => {
+      if (warning === null) warnings.delete(name);
+      else warnings.set(name, warning);
+    },
     isReady,
     conditions: () => [...known].map(([name, condition]) => [name, condition?.fault === null]),
     healthz: () => {
@@ -75,7 +82,9 @@ export function createHealth(now: () => number, conditions: readonly string[] = 
       return page("healthz", checks);
     },
     readyz: () => {
-      const checks = [...known].map(([name, condition]) => checkCondition(name, condition, now()));
+      const checks = [...known].map(([name, condition]) =>
+        checkCondition(name, condition, warnings.get(name), now()),
+      );
       return page("readyz", checks);
     },
   };
@@ -95,9 +104,16 @@ function checkLoop(name: string, { lastBeatMs, budgetMs }: Loop, nowMs: number):
   return { ok: false, line: `[-]${name} ${late}: ${budget}` };
 }
 
-function checkCondition(name: string, condition: Condition | null, nowMs: number): Check {
+function checkCondition(
+  name: string,
+  condition: Condition | null,
+  warning: string | undefined,
+  nowMs: number,
+): Check {
   if (condition === null) return { ok: false, line: `[-]${name} not yet` };
-  if (condition.fault === null) return { ok: true, line: `[+]${name} ok` };
+  if (condition.fault === null) {
+    return { ok: true, line: `[+]${name} ok${warning === undefined ? "" : `, but: ${oneLine(warning)}`}` };
+  }
   const line = `[-]${name} failed for ${formatSeconds(nowMs - condition.sinceMs)}: ${oneLine(condition.fault)}`;
   return { ok: false, line };
 }

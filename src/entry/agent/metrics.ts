@@ -58,6 +58,8 @@ export interface Metrics {
   routes(family: Family, desired: number, programmed: number): void;
   /** Foreign routes in the place of ours. */
   conflicts(count: number): void;
+  /** Foreign nftables tables that drop what pods send each other. */
+  forwardBlocks(count: number): void;
   /** A pass came to its end with everything in place: now. */
   synced(): void;
   duration(part: Part, seconds: number): void;
@@ -108,6 +110,7 @@ export async function createMetrics(options: MetricsOptions): Promise<Metrics> {
   const desired = gauge("routes_desired", "Routes to peers that should be there.", ["family"]);
   const programmed = gauge("routes_programmed", "Routes to peers that are there.", ["family"]);
   const conflicts = gauge("route_conflicts", "Foreign routes in the place of ours.");
+  const blocks = gauge("forward_blocks", "Foreign nftables tables that drop what pods send each other.");
   const lastSync = gauge("last_sync_timestamp_seconds", "When the last pass left everything in place.");
   const durations = new prom.Histogram({
     name: "minicni_agent_resync_duration_seconds",
@@ -159,6 +162,7 @@ export async function createMetrics(options: MetricsOptions): Promise<Metrics> {
       programmed.set({ family: String(family) }, there);
     },
     conflicts: (count) => conflicts.set(count),
+    forwardBlocks: (count) => blocks.set(count),
     synced: () => lastSync.setToCurrentTime(),
     duration: (part, seconds) => durations.observe({ part }, seconds),
     repair: (object, cause, count = 1) => repairs.inc({ object, cause }, count),

@@ -215,10 +215,14 @@ function findSelf({ snapshot, fault }: Known, name: string): ClusterNode | strin
   if (self !== undefined) return self;
   const own = snapshot.faults.find(({ node }) => node === name);
   if (own === undefined) {
-    return `Node ${name} is not among the ${snapshot.nodes.length} Nodes: is --node (NODE_NAME) its exact name?`;
+    const all = [...snapshot.nodes.map((node) => node.name), ...snapshot.faults.map(({ node }) => node)];
+    const host = (text: string) => text.toLowerCase().split(".")[0];
+    const like = all.find((other) => host(other) === host(name));
+    const hint = like === undefined ? "" : ` (there is ${like})`;
+    return `Node ${name} is not among the ${all.length} Nodes${hint}: NODE_NAME or --node must be its exact name as \`kubectl get nodes\` shows it, which is spec.nodeName of the agent's pod`;
   }
   const hint = /no pod CIDR/.test(own.message)
-    ? ": see --allocate-node-cidrs of kube-controller-manager"
+    ? ": see --allocate-node-cidrs=true and --cluster-cidr of kube-controller-manager (with kubeadm: --pod-network-cidr of `kubeadm init`), or its log where it has them"
     : "";
   return `Node ${name} ${own.message}${hint}`;
 }

@@ -86,9 +86,9 @@ async function change(
 ): Promise<void> {
   const record = readRecord(host, conf.stateDir, key);
   if (!needsMtu(record, mtu, host)) return;
-  if (!host.isNetns(record.netns)) {
+  if (!canEnter(record.netns, host)) {
     faults.push(
-      `${formatKey(key)}: its namespace ${record.netns} can't be entered: its MTU stays ${record.mtu}`,
+      `${formatKey(key)}: its namespace ${record.netns} can't be entered: its MTU stays ${record.mtu} (in a container /run/netns has to be mounted with HostToContainer)`,
     );
     return;
   }
@@ -102,6 +102,15 @@ async function change(
   changes.push(...plan.map(formatStep));
   faults.push(...failures.map(({ command, message }) => `\`${command}\`: ${message}`));
   if (failures.length === 0) writeRecord(host, conf.stateDir, key, { ...record, mtu });
+}
+
+/** What can't even be opened (EACCES: a file under a mount that a container does not have) is no namespace for us. */
+function canEnter(netns: NetnsPath, host: Host): boolean {
+  try {
+    return host.isNetns(netns);
+  } catch {
+    return false;
+  }
 }
 
 function set(netns: NetnsPath, name: string, mtu: number): Step {

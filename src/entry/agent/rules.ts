@@ -41,6 +41,8 @@ export interface RulesOutcome {
   readonly faults: readonly string[];
   /** One sentence each: the rules are as desired, and pods may suffer all the same. Told until it is no longer so. */
   readonly warnings: readonly string[];
+  /** One sentence each, told like warnings: foreign nftables chains that drop pods' packets. */
+  readonly forwardBlocks?: readonly string[];
   /** Undefined: the plain programs, or nothing could be chosen. */
   readonly variant: IptablesVariant | undefined;
   /** The steps that were executed; with `isDryRun` those that would be. */

@@ -78,11 +78,12 @@ export function tellNetwork(
 
 /** Returns why the rules are not as desired; null when they are. */
 export function tellRules(
-  { changes, faults, warnings, variant, plan }: RulesOutcome,
+  { changes, faults, warnings, forwardBlocks, variant, plan }: RulesOutcome,
   cause: Cause,
   milliseconds: number,
-  { journal, metrics }: Voices,
+  { journal, health, metrics }: Voices,
 ): string | null {
+  metrics.forwardBlocks(forwardBlocks?.length ?? 0);
   metrics.duration("rules", milliseconds / 1000);
   const families = new Set(plan.flatMap((step) => (step.op === "rules.restore" ? [step.family] : [])));
   for (const family of families) metrics.rulesVariant(family, variant ?? null);
@@ -95,7 +96,10 @@ export function tellRules(
       change,
     });
   }
-  journal.state("rules of others", joined(warnings));
+  const warning = joined([...warnings, ...(forwardBlocks ?? [])]);
+  journal.state("rules of others", warning);
+  // No fault: another set of rules is judged from outside, and the node's pods had better stay with what they have.
+  health.warn("rules", warning);
   const fault = joined(faults);
   journal.state("rules", fault);
   return fault;

@@ -25,7 +25,7 @@ const BAD: readonly [string, Misbehaviour, string][] = [
   [
     "403",
     { status: 403, message: "nodes is forbidden" },
-    ": 403 Forbidden: nodes is forbidden (the agent's ServiceAccount needs",
+    ": 403 Forbidden: nodes is forbidden (the agent needs a ClusterRole with get, list and watch on nodes: `kubectl apply",
   ],
   ["404", { status: 404, message: "no such thing" }, ": 404 Not Found: no such thing"],
   ["429", { status: 429, message: "too many requests" }, ": 429 Too Many Requests: too many requests"],
@@ -200,8 +200,8 @@ describe("watchNodeApi", () => {
     await eventually("some errors", () => (heard.counts.get("error") ?? 0) > 3);
     source.close();
     expect(heard.snapshots).toEqual([]);
-    expect(heard.states.at(-1)).toBe(
-      "GET https://127.0.0.1:1/api/v1/nodes: ECONNREFUSED: Unable to connect. (is the API server running, and is this its address and port?)",
+    expect(heard.states.at(-1)).toStartWith(
+      "GET https://127.0.0.1:1/api/v1/nodes: ECONNREFUSED: Unable to connect. (is the API server running, and is this its address and port?; KUBERNETES_SERVICE_HOST is 127.0.0.1: where that is the Service `kubernetes`, it leads nowhere before kube-proxy runs",
     );
   });
 

@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .SILENT:
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.PRECIOUS: dist/image/%/rootfs.stamp
 
 # Bun is an npm package: its binary lies in one of these, whether or not install scripts ran.
 FIND_BUN = for b in node_modules/@oven/bun-linux-*/bin/bun node_modules/bun/bin/bun.exe "$$(command -v bun || true)"; do \
@@ -14,9 +16,15 @@ BUILD_FLAGS = --compile --minify --bytecode --format=esm --splitting --no-compil
 SOURCES = $(shell find src wasm/assembly -name '*.ts' 2>/dev/null) $(wildcard wasm/asconfig*.json) package-lock.json
 WASM = wasm/build/minicni.wasm wasm/build/routes.wasm
 LAB_PACKAGES = iproute2 iptables
-TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman curl openssl
+TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman curl openssl buildah kubernetes-client
+# The image (make image) and the release (make release): what they are made of is in docs/release.md.
+HOST_ARCH = $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
+BUN_TARGET_amd64 = bun-linux-x64-baseline
+BUN_TARGET_arm64 = bun-linux-arm64
+IMAGE ?=
+IMAGE_SOURCES = $(addprefix installer/,build-image.ts debian.ts dockerfile.ts elf.ts oci.ts project.ts rootfs.ts)
 
-.PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test
+.PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test image image-host release check-tag
 
 build: dist/minicni
 
@@ -42,14 +50,63 @@ wasm/build/routes.wasm: wasm/assembly/routes.ts wasm/asconfig-routes.json node_m
 
 dist/minicni: $(WASM) $(SOURCES)
 	$(FIND_BUN)
-	mkdir -p dist
-	# Built under another name and moved: a running binary can't be written ("text file busy").
-	"$$BUN" build $(BUILD_FLAGS) src/entry/main.ts --outfile dist/minicni.new >/dev/null
-	mv dist/minicni.new dist/minicni
+	mkdir -p dist/build
+	# Built elsewhere and moved: a running binary can't be written ("text file busy"). Under its own name, which Bun puts
+	# into the binary: the same sources give the same bytes.
+	"$$BUN" build $(BUILD_FLAGS) src/entry/main.ts --outfile dist/build/minicni >/dev/null
+	mv dist/build/minicni dist/minicni
 	ls -l dist/minicni | awk '{ printf "built dist/minicni, %.0f MB\n", $$5 / 1e6 }'
 
 install: build
 	installer/install-binary dist/minicni $(DESTDIR)/opt/cni/bin
+
+# For a node of either architecture, whatever this machine is. Bun fetches the other runtime, once.
+define build_for
+	$(FIND_BUN)
+	mkdir -p dist/build/$(1) dist/$(1)
+	"$$BUN" build $(BUILD_FLAGS) --target=$(BUN_TARGET_$(1)) src/entry/main.ts --outfile dist/build/$(1)/minicni >/dev/null
+	mv dist/build/$(1)/minicni dist/$(1)/minicni
+endef
+
+dist/amd64/minicni: $(WASM) $(SOURCES)
+	$(call build_for,amd64)
+
+dist/arm64/minicni: $(WASM) $(SOURCES)
+	$(call build_for,arm64)
+
+# Debian's programs are fetched once, not with each change of ours: `make clean` for those of today.
+dist/image/%/rootfs.stamp: installer/debian.ts installer/elf.ts installer/rootfs.ts | dist/%/minicni
+	$(FIND_BUN)
+	"$$BUN" installer/build-image.ts rootfs $*
+	touch $@
+
+# Changes only when the image's name or the time in it does: that of the last commit.
+.PHONY: always
+dist/image/name: always
+	mkdir -p dist/image
+	echo "$(IMAGE) $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" >$@.new
+	if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+dist/image/minicni-%.tar: dist/%/minicni dist/image/%/rootfs.stamp dist/image/name installer/Dockerfile package.json $(IMAGE_SOURCES)
+	$(FIND_BUN)
+	IMAGE="$(IMAGE)" "$$BUN" installer/build-image.ts archive $*
+
+dist/image/minicni.tar: dist/image/minicni-amd64.tar dist/image/minicni-arm64.tar
+	$(FIND_BUN)
+	IMAGE="$(IMAGE)" "$$BUN" installer/build-image.ts index
+
+image: dist/image/minicni.tar
+
+image-host: dist/image/minicni-$(HOST_ARCH).tar
+
+# A release is named by its tag: vX.Y.Z with the X.Y.Z of package.json.
+check-tag:
+	want="v$$(sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)"
+	[ "$(TAG)" = "$$want" ] || { echo "the tag is '$(TAG)', package.json wants '$$want'" >&2; exit 1; }
+
+release: image
+	$(FIND_BUN)
+	IMAGE="$(IMAGE)" "$$BUN" installer/build-release.ts
 
 # Missing OS packages only; nothing is touched when all are there.
 define install_packages
@@ -76,7 +133,7 @@ lint: deps
 typecheck: deps $(WASM)
 	node_modules/.bin/tsc -p .
 
-test: packages-test lint typecheck build
+test: packages-test lint typecheck build image-host
 	$(FIND_BUN)
 	"$$BUN" test
 

@@ -169,7 +169,7 @@ export class Cri {
 }
 
 /** The image of {@link makeImage} with a command that stays, for a sandbox lives as long as its first process. */
-function makePauseImage(folder: string): string {
+export function makePauseImage(folder: string): string {
   const archive = makeImage(folder, IMAGE);
   const layout = `${folder}/layout`;
   const blob = (digest: string) => JSON.parse(readFileSync(`${layout}/${path(digest)}`, "utf8"));

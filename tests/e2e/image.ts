@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { must } from "../kernel/sandbox.ts";
 
-const APPLETS = ["sh", "ip", "ping", "sleep", "cat"];
+const APPLETS = ["sh", "ip", "ping", "sleep", "cat", "nc", "httpd", "mkdir", "chmod", "printf"];
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 const OCI = "application/vnd.oci.image";
 

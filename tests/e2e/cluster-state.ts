@@ -1,0 +1,82 @@
+import { readFileSync } from "node:fs";
+import type { ClusterNode } from "./cluster-node.ts";
+
+/** Dates, counters, a bridge's clocks, and how far the kernel's own look at the carrier has come. */
+const VOLATILE =
+  /^#.*$|_timer +\d+\.\d+|\[\d+:\d+\]|counter packets \d+ bytes \d+|NO-CARRIER,| state [A-Z]+(?= mode)/gm;
+const FOLDERS = ["/etc/cni", "/opt/cni", "/run/minicni", "/var/lib/cni", "/var/lib/minicni"];
+
+/** What may differ on a node because of us, as lines by the command that shows it. */
+export type NodeState = Readonly<Record<string, readonly string[]>>;
+
+/** Takes down all that an agent, a plugin or an installer may change on a node but for sysctls. */
+export function kernelState(node: ClusterNode): NodeState {
+  const commands = [
+    ["ip", "-d", "link", "show"],
+    ["ip", "-o", "addr", "show"],
+    ["ip", "-4", "route", "show", "table", "all"],
+    ["ip", "-6", "route", "show", "table", "all"],
+    ["ip", "-4", "rule", "show"],
+    ["ip", "-6", "rule", "show"],
+    ["ip", "neigh", "show", "nud", "permanent"],
+    ["bridge", "fdb", "show"],
+    ["iptables-save"],
+    ["ip6tables-save"],
+    ["nft", "list", "ruleset"],
+  ];
+  return Object.fromEntries(commands.map((argv) => [argv.join(" "), lines(node.must(argv))]));
+}
+
+/** Files and folders with their sizes and modes, where runtimes, plugins and we keep them. */
+export function fileState(node: ClusterNode): readonly string[] {
+  const format = ["-printf", "%M %s %p\\n"];
+  const files = ["(", "-type", "d", "-printf", "%M - %p\\n", ")", "-o", ...format];
+  return lines(node.run(["find", ...FOLDERS, ...files]).stdout).sort();
+}
+
+function lines(text: string): string[] {
+  return text
+    .replace(VOLATILE, "")
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== "");
+}
+
+/** What the attachments on a node hold. */
+export interface Attachments {
+  /** Our host-side veths. */
+  readonly veths: number;
+  readonly reservations: readonly string[];
+  /** Records below /run/minicni. */
+  readonly records: number;
+  /** Network namespaces of pods. */
+  readonly namespaces: number;
+}
+
+export const NO_ATTACHMENTS: Attachments = { veths: 0, reservations: [], records: 0, namespaces: 0 };
+
+/** What an attachment leaves if it is not undone. */
+export function attachments(node: ClusterNode): Attachments {
+  const { name } = JSON.parse(readFileSync(node.path("/etc/cni/net.d/10-minicni.conflist"), "utf8"));
+  const list = (folder: string) => lines(node.run(["ls", "-1", folder]).stdout);
+  const links = node.must(["ip", "-o", "link", "show", "type", "veth"]);
+  return {
+    veths: links.match(/\bmcni[^@:]*/g)?.length ?? 0,
+    reservations: list(`/var/lib/cni/networks/${name}`)
+      .filter((file) => /^[0-9a-f]+[.:]/.test(file))
+      .sort(),
+    records: list(`/run/minicni/attachments/${name}`).length,
+    namespaces: list("/run/netns").length,
+  };
+}
+
+/** The attachments of pods with these addresses and no others. */
+export function attachmentsOf(pods: readonly { readonly ips: readonly string[] }[]): Attachments {
+  const { length } = pods;
+  return {
+    veths: length,
+    reservations: pods.flatMap(({ ips }) => ips).sort(),
+    records: length,
+    namespaces: length,
+  };
+}

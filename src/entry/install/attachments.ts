@@ -10,7 +10,7 @@ import {
 import { type Address, parseAddress } from "../../net/address.ts";
 import { hostVethName } from "../../net/ifname.ts";
 import type { ObservedLink } from "../../plan/state.ts";
-import type { Step } from "../../plan/step.ts";
+import { HOST, type Step } from "../../plan/step.ts";
 import { parseVethAlias } from "../../topology/alias.ts";
 import { OWN_NETWORK } from "../../topology/conflist.ts";
 import { planFolderRemoval, planPodLinksRemoval, podLinks, removeFile } from "../../topology/uninstall.ts";
@@ -105,7 +105,8 @@ function planStores(
 ): { readonly steps: readonly Step[]; readonly addresses: readonly Address[] } {
   const root = `${cniDir}/networks`;
   const folders = new Map<string, string>();
-  for (const network of namesIn(root, host) ?? []) folders.set(`${root}/${network}`, network);
+  const networks = namesIn(root, host) ?? [];
+  for (const network of networks) folders.set(`${root}/${network}`, network);
   for (const { key, record } of recorded) {
     if (record?.ipam === null) folders.set(`${record.dataDir}/${key.network}`, key.network);
   }
@@ -115,7 +116,13 @@ function planStores(
   for (const [path, network] of folders) {
     const names = namesIn(path, host);
     if (network === OWN_NETWORK) {
-      steps.push(...planFolderRemoval(path, names, (name) => isStoreFile(name, true), why).steps);
+      const removal = planFolderRemoval(path, names, (name) => isStoreFile(name, true), why).steps;
+      steps.push(...removal);
+      // Made by the first reservation of any network; when it was ours nobody else needs it.
+      const isAlone = path === `${root}/${OWN_NETWORK}` && networks.length === 1;
+      if (isAlone && removal.some((step) => step.op === "folder.remove")) {
+        steps.push({ op: "folder.remove", path: root, netns: HOST, why });
+      }
       addresses.push(...(names ?? []).flatMap((name) => addressOfFile(name) ?? []));
       continue;
     }

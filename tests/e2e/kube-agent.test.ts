@@ -99,6 +99,7 @@ describe.skipIf(FAULT !== "")("an agent with the manifest's account, asking a re
     await agent.says(/cannot patch resource \\"nodes\/status\\"/);
     expect(condition()).toBe("");
     plane.must("apply", "-k", `${K8S}/overlays/node-condition`);
-    await node.until("the condition", () => condition() === "False", agent);
+    // A patch that was refused is tried again after half a minute.
+    await waitFor("the condition", () => condition() === "False", agent.log, 75_000);
   });
 });

@@ -2,7 +2,7 @@
 const ADVICE: Readonly<Record<string, string>> = {
   401: "the token or client certificate is expired, revoked, or of another cluster",
   "403 GET":
-    "the agent needs a ClusterRole with get, list and watch on nodes: `kubectl apply -f k8s/minicni.yaml` makes it, and binds it to its ServiceAccount, minicni in kube-system",
+    "the agent needs a ClusterRole with list and watch on nodes: `kubectl apply -f k8s/minicni.yaml` makes it, and binds it to its ServiceAccount, minicni in kube-system",
   "403 PATCH":
     "the node condition needs a ClusterRole with patch on nodes/status: let the ClusterRole minicni allow it, or set MINICNI_NODE_CONDITION to false",
   404: "is this really the address of a Kubernetes API server?",

@@ -64,7 +64,7 @@ describe("what only an administrator can put right is told with the way out, and
   test("no right to list Nodes (403); it goes on when the right is there", async () => {
     const misbehaviour = { on: "list", status: 403, message: forbidden("list", "nodes") } as const;
     const { server, node, agent, before } = await begin({ misbehaviour });
-    const why = `403 Forbidden: ${forbidden("list", "nodes")} (the agent needs a ClusterRole with get, list and watch on nodes: \`kubectl apply -f k8s/minicni.yaml\` makes it`;
+    const why = `403 Forbidden: ${forbidden("list", "nodes")} (the agent needs a ClusterRole with list and watch on nodes: \`kubectl apply -f k8s/minicni.yaml\` makes it`;
     await expectUntouched(node, agent, before, why);
     server.behaveWell();
     await agent.ready();

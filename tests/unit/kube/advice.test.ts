@@ -28,6 +28,6 @@ describe("a failure on the way to the API server", () => {
 });
 
 test("403 has another advice for what reads and for what writes", () => {
-  expect(adviceOf("403 GET")).toContain("get, list and watch on nodes");
+  expect(adviceOf("403 GET")).toContain("list and watch on nodes");
   expect(adviceOf("403 PATCH")).toContain("patch on nodes/status");
 });

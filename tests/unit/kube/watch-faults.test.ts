@@ -25,7 +25,7 @@ const BAD: readonly [string, Misbehaviour, string][] = [
   [
     "403",
     { status: 403, message: "nodes is forbidden" },
-    ": 403 Forbidden: nodes is forbidden (the agent needs a ClusterRole with get, list and watch on nodes: `kubectl apply",
+    ": 403 Forbidden: nodes is forbidden (the agent needs a ClusterRole with list and watch on nodes: `kubectl apply",
   ],
   ["404", { status: 404, message: "no such thing" }, ": 404 Not Found: no such thing"],
   ["429", { status: 429, message: "too many requests" }, ": 429 Too Many Requests: too many requests"],

@@ -159,7 +159,9 @@ export class ClusterNode {
     this.#process?.kill("SIGKILL");
     await this.#process?.exited;
     this.#process = undefined;
-    await waitFor(`the link of ${this.name} is gone`, () => !this.underlay.isConnected(this.name));
+    const isGone = () => !this.underlay.isConnected(this.name);
+    // The kernel takes namespaces apart one after the other, those that other tests left before too.
+    await waitFor(`the link of ${this.name} is gone`, isGone, () => "", 90_000);
   }
 
   /** The same without waiting, for the end of the test's process; the disk is the cluster's to remove. */

@@ -24,7 +24,7 @@ BUN_TARGET_arm64 = bun-linux-arm64
 IMAGE ?=
 IMAGE_SOURCES = $(addprefix installer/,build-image.ts debian.ts dockerfile.ts elf.ts oci.ts project.ts rootfs.ts)
 
-.PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test image image-host release check-tag
+.PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test image image-host release check-tag manifests
 
 build: dist/minicni
 
@@ -136,6 +136,10 @@ typecheck: deps $(WASM)
 test: packages-test lint typecheck build image-host
 	$(FIND_BUN)
 	"$$BUN" test
+
+manifests: k8s/minicni.yaml
+k8s/minicni.yaml: k8s/flatten $(wildcard k8s/base/*.yaml)
+	k8s/flatten >$@.new && mv $@.new $@
 
 clean:
 	rm -rf dist wasm/build

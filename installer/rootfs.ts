@@ -32,6 +32,8 @@ const LINKS: readonly (readonly [path: string, target: string])[] = [
   ...["iptables", "ip6tables"].flatMap((name) =>
     ["", "-save", "-restore"].map((verb) => [`usr/sbin/${name}${verb}`, "xtables-nft-multi"] as const),
   ),
+  // As on the node: containerd names the namespaces of pods below /var/run/netns, and /run/netns is what is mounted.
+  ["var/run", "../run"],
 ];
 const TEXTS: Readonly<Record<string, string>> = {
   "etc/passwd": "root:x:0:0:root:/:/usr/local/bin/minicni\n",
@@ -48,13 +50,13 @@ const FOLDERS = [
   "proc",
   "run/minicni",
   "run/netns",
+  "run/secrets",
   "sys",
   "tmp",
   "usr/local/bin",
   "usr/lib64",
   "var/lib/cni",
   "var/lib/minicni",
-  "var/run/secrets",
 ];
 
 interface Origin {

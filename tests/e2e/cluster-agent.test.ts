@@ -135,3 +135,14 @@ describe.skipIf(FAULT !== null)("an upgrade under traffic", () => {
     await pod.remove();
   });
 });
+
+describe.skipIf(FAULT !== null)("when the node network gets narrower", () => {
+  test("pods that run follow, by the namespaces that containerd named", async () => {
+    const mtu = async () => (await client.exec("cat", "/sys/class/net/eth0/mtu")).stdout.trim();
+    expect(await mtu()).toBe("1500");
+    n1().must(["ip", "link", "set", "eth0", "mtu", "1400"]);
+    const end = performance.now() + 60_000;
+    while ((await mtu()) !== "1400" && performance.now() < end) await Bun.sleep(200);
+    expect(await mtu()).toBe("1400");
+  });
+});

@@ -22,7 +22,7 @@ HOST_ARCH = $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
 BUN_TARGET_amd64 = bun-linux-x64-baseline
 BUN_TARGET_arm64 = bun-linux-arm64
 IMAGE ?=
-IMAGE_SOURCES = $(addprefix installer/,build-image.ts debian.ts dockerfile.ts elf.ts oci.ts project.ts rootfs.ts)
+IMAGE_SOURCES = $(addprefix installer/,build-image.ts debian.ts dockerfile.ts elf.ts licences.ts oci.ts project.ts rootfs.ts)
 
 .PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test image image-host release check-tag manifests
 
@@ -87,7 +87,7 @@ dist/image/name: always
 	echo "$(IMAGE) $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" >$@.new
 	if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
-dist/image/minicni-%.tar: dist/%/minicni dist/image/%/rootfs.stamp dist/image/name installer/Dockerfile package.json $(IMAGE_SOURCES)
+dist/image/minicni-%.tar: dist/%/minicni dist/image/%/rootfs.stamp dist/image/name installer/Dockerfile LICENSE package.json package-lock.json $(IMAGE_SOURCES)
 	$(FIND_BUN)
 	IMAGE="$(IMAGE)" "$$BUN" installer/build-image.ts archive $*
 

@@ -8,9 +8,11 @@
  * Environment: IMAGE, the image's reference; SOURCE_DATE_EPOCH, when it was made in seconds since 1970 (default: the time
  * of the last commit; without git 0).
  */
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Architecture } from "./debian.ts";
 import { parseDockerfile } from "./dockerfile.ts";
+import { describeLicences } from "./licences.ts";
 import { type Descriptor, Layout } from "./oci.ts";
 import { ARCHITECTURES, createdTime, imageReference, ROOT } from "./project.ts";
 import { buildRootfs } from "./rootfs.ts";
@@ -19,15 +21,22 @@ const IMAGES = `${ROOT}/dist/image`;
 
 function addImage(layout: Layout, architecture: Architecture): Descriptor {
   const folder = `${IMAGES}/${architecture}`;
-  const home = `${folder}/minicni/usr/local/bin`;
-  mkdirSync(home, { recursive: true });
-  copyFileSync(`${ROOT}/dist/${architecture}/minicni`, `${home}/minicni`);
-  chmodSync(`${home}/minicni`, 0o755);
+  put(`${folder}/minicni/usr/local/bin/minicni`, readFileSync(`${ROOT}/dist/${architecture}/minicni`), 0o755);
+  const lock = JSON.parse(readFileSync(`${ROOT}/package-lock.json`, "utf8"));
+  const documents = `${folder}/minicni/usr/share/doc/minicni`;
+  put(`${documents}/LICENSE`, readFileSync(`${ROOT}/LICENSE`), 0o644);
+  put(`${documents}/third-party-licences`, describeLicences(ROOT, lock), 0o644);
   const { copies, ...settings } = parseDockerfile(readFileSync(`${ROOT}/installer/Dockerfile`, "utf8"));
   const layers = copies.map((name) => {
     return { folder: `${folder}/${name}`, paths: readdirSync(`${folder}/${name}`).sort() };
   });
   return layout.addImage(architecture, layers, settings, createdTime());
+}
+
+function put(path: string, content: string | Uint8Array, mode: number): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
+  chmodSync(path, mode);
 }
 
 function writeArchive(path: string, layout: Layout, image: Descriptor): void {

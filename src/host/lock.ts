@@ -57,7 +57,7 @@ function byteOf(key: string | null): TryLock {
   };
 }
 
-/** Runs `work` while this process alone holds the lock file, in at most `timeoutMs` and within the deadline. */
+/** Runs `work` while this process alone holds the lock file, or a folder that is there, in at most `timeoutMs` and within the deadline. */
 export async function withLock<T>(
   path: string,
   timeoutMs: number,
@@ -88,8 +88,13 @@ export async function withAttachmentLock<T>(
 
 function openLock(path: string): number {
   mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o755 });
-  // Read as well: a shared lock needs it.
-  return openSync(path, "a+", 0o600);
+  try {
+    // Read as well: a shared lock needs it.
+    return openSync(path, "a+", 0o600);
+  } catch (error) {
+    if (errnoOf(error) !== "EISDIR") throw error;
+    return openSync(path, "r");
+  }
 }
 
 /**

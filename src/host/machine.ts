@@ -111,7 +111,7 @@ export interface Host {
   removeFile(path: string): void;
   /** Names in a folder; empty when it does not exist. */
   listFolder(path: string): string[];
-  /** Runs `work` while this process alone holds the lock file; throws BusyError after `timeoutMs`. */
+  /** Runs `work` while this process alone holds the lock file, or a folder itself; throws BusyError after `timeoutMs`. */
   withLock<T>(path: string, timeoutMs: number, work: () => T | Promise<T>): Promise<T>;
   /**
    * Runs `work` while no other process holds this attachment's place in the lock file; null: every place. Optional:

@@ -13,7 +13,12 @@ export class InstallNode {
   }
 
   install(...more: string[]): Finished {
-    return run(this.box.argv("install", "--bin-dir", this.bin, "--conf-dir", this.conf, ...more));
+    return run(this.argv(...more));
+  }
+
+  /** The installer's command line. */
+  argv(...more: string[]): readonly string[] {
+    return this.box.argv("install", "--bin-dir", this.bin, "--conf-dir", this.conf, ...more);
   }
 
   /** Whether a file is the binary under test. */

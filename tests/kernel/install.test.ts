@@ -65,6 +65,27 @@ describe("the plugins' folder", () => {
     expect(readdirSync(node.bin).sort()).toEqual(["loopback", "minicni"]);
   });
 
+  test("several installers at once: all succeed, and the plugin answers every call meanwhile", async () => {
+    copyFileSync("/bin/true", `${node.bin}/minicni`);
+    const argv = node.argv();
+    const installers = [1, 2, 3, 4].map(() =>
+      Bun.spawn({ cmd: [...argv], stdout: "ignore", stderr: "inherit" }),
+    );
+    const codes = Promise.all(installers.map((child) => child.exited));
+    let isDone = false;
+    codes.then(() => {
+      isDone = true;
+    });
+    let calls = 0;
+    for (; !isDone || calls === 0; calls++) {
+      const call = Bun.spawn([`${node.bin}/minicni`], { env: { CNI_COMMAND: "VERSION" }, stdout: "ignore" });
+      expect(await call.exited).toBe(0);
+    }
+    expect(await codes).toEqual([0, 0, 0, 0]);
+    expect(node.isOurs("minicni")).toBe(true);
+    expect(readdirSync(node.bin).sort()).toEqual(["loopback", "minicni"]);
+  });
+
   test("the right binary that can't be run is made to", () => {
     node.install();
     chmodSync(`${node.bin}/minicni`, 0o644);

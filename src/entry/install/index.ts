@@ -14,6 +14,9 @@ import { VERSION } from "../version.ts";
 import { type InstallSettings, parseInstall } from "./options.ts";
 import { readFolder } from "./read.ts";
 
+/** What another installer takes to write and fsync 100 MB on a busy disk. */
+const LOCK_TIMEOUT_MS = 60_000;
+
 /**
  * `minicni install`: puts `source` (our own binary) into the plugins' folder. Returns the exit code: 0 done or nothing to
  * do, 1 failed (the node is as before, or better), 2 misused, 3: a dry run found something to change.
@@ -26,22 +29,36 @@ export async function runInstall(
 ): Promise<number> {
   const settings = await parseInstall(args, host, print);
   if (typeof settings === "number") return settings;
+  const { binDir, dryRun } = settings;
+  const work = () => install(settings, source, host, print);
+  // By its dot a link to a folder counts as one; where there is none, the first step says so.
+  const isFolder = (path: string) => host.observeFile(`${path}/.`) !== null;
   try {
-    const { stages, notes } = planInstall(observeInstall(settings, source, host));
-    const plan = stages.flat();
-    for (const note of notes) host.log(`warning: ${note}`);
-    if (settings.dryRun) {
-      print(formatPlan(plan));
-      return plan.length === 0 ? 0 : 3;
-    }
-    for (const stage of stages) await host.execute(stage);
-    print(plan.length === 0 ? `${settings.binDir}: as it should be\n` : formatPlan(plan));
-    return 0;
+    // Two installers would write the same temp file.
+    return await (dryRun || !isFolder(binDir) ? work() : host.withLock(binDir, LOCK_TIMEOUT_MS, work));
   } catch (error) {
     host.log(`install: ${messageOf(error)}`);
     if (error instanceof HostError || error instanceof InstallConflict) host.log(`to do: ${error.hint}`);
     return 1;
   }
+}
+
+async function install(
+  settings: InstallSettings,
+  source: string,
+  host: Host,
+  print: (text: string) => void,
+): Promise<number> {
+  const { stages, notes } = planInstall(observeInstall(settings, source, host));
+  const plan = stages.flat();
+  for (const note of notes) host.log(`warning: ${note}`);
+  if (settings.dryRun) {
+    print(formatPlan(plan));
+    return plan.length === 0 ? 0 : 3;
+  }
+  for (const stage of stages) await host.execute(stage);
+  print(plan.length === 0 ? `${settings.binDir}: as it should be\n` : formatPlan(plan));
+  return 0;
 }
 
 function observeInstall({ binDir, confDir }: InstallSettings, source: string, host: Host): ObservedInstall {

@@ -101,7 +101,9 @@ export async function runBatch(batch: Batch, until: Until, deadline: Deadline): 
     }
   } catch (error) {
     if (error instanceof HostError && !(error instanceof OverdueError)) {
-      return [{ index: null, tried: 1, message: error.message, hint: error.hint }];
+      // Of an atomic step, nothing: what bears the name that its undo would remove is somebody else's.
+      const tried = batch.steps[0]?.isAtomic === true ? 0 : 1;
+      return [{ index: null, tried, message: error.message, hint: error.hint }];
     }
     throw error;
   }

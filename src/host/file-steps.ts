@@ -10,14 +10,15 @@ import {
   readSync,
   renameSync,
   rmdirSync,
-  rmSync,
   symlinkSync,
+  unlinkSync,
   writeSync,
 } from "node:fs";
 import type { ObservedFile } from "../plan/state.ts";
 import type { FileOperation } from "../plan/step.ts";
+import { folderOf, hintOfDisk } from "./disk-hint.ts";
 import { syncFolder } from "./durable.ts";
-import { errnoOf, HostError, messageOf } from "./errors.ts";
+import { HostError, messageOf } from "./errors.ts";
 import { temporaryOf, unlessMissing } from "./files.ts";
 
 /** Of a file that is copied or hashed at once: a binary of 100 MB is never in memory as a whole. */
@@ -61,7 +62,7 @@ export function changeFile(operation: FileOperation): void {
   try {
     perform(operation);
   } catch (error) {
-    throw new HostError(messageOf(error), advise(errnoOf(error), path.slice(0, path.lastIndexOf("/"))));
+    throw new HostError(messageOf(error), hintOfDisk(error, path) ?? "run the command by hand to see more");
   }
 }
 
@@ -76,22 +77,35 @@ function perform(operation: FileOperation): void {
       syncFolder(folderOf(operation.path));
       break;
     case "file.rename":
-      if (observeFile(operation.to) !== null) throw new Error(`${operation.to} exists`);
+      if (observeFile(operation.to) !== null) throw new ExistsError(operation.to);
       renameSync(operation.from, operation.to);
       syncFolder(folderOf(operation.to));
       break;
     case "file.remove":
-      rmSync(operation.path, { force: true });
+      remove(operation.path);
       break;
     case "folder.remove":
       unlessMissing(() => rmdirSync(operation.path));
   }
 }
 
+/** As link(2) says it; rename(2) would replace what is there. */
+class ExistsError extends Error {
+  readonly code = "EEXIST";
+  constructor(path: string) {
+    super(`EEXIST: ${path} exists`);
+  }
+}
+
+/** By unlink(2), as rmSync tells EPERM and ENOTDIR as EFAULT. */
+function remove(path: string): void {
+  unlessMissing(() => unlinkSync(path));
+}
+
 function install(from: string, to: string, mode: number): void {
   const temporary = temporaryOf(to);
   // What a killed installer left may have another mode, or be a link to elsewhere.
-  rmSync(temporary, { force: true });
+  remove(temporary);
   try {
     copy(from, temporary, mode);
     renameSync(temporary, to);
@@ -124,31 +138,8 @@ function copy(from: string, to: string, mode: number): void {
 /** On a read-only file system even removing what is not there may fail: the error that led here is the one to tell. */
 function forget(path: string): void {
   try {
-    rmSync(path, { force: true });
+    remove(path);
   } catch {
     // Told by the caller's own error.
-  }
-}
-
-function folderOf(path: string): string {
-  return path.slice(0, path.lastIndexOf("/")) || "/";
-}
-
-function advise(errno: string, folder: string): string {
-  switch (errno) {
-    case "EROFS":
-      return `the file system of ${folder} is read-only: mount it writable, or name another folder`;
-    case "EACCES":
-    case "EPERM":
-      return `${folder} must be writable for this user: run as root (see also chattr, SELinux, AppArmor)`;
-    case "ENOSPC":
-    case "EDQUOT":
-      return `make room in the file system of ${folder}: see df ${folder}`;
-    case "ENOENT":
-      return `make the folder first: mkdir -p ${folder}`;
-    case "ENOTEMPTY":
-      return `see what is in it: ls -A ${folder}`;
-    default:
-      return `run the command by hand to see more`;
   }
 }

@@ -15,6 +15,8 @@ import {
 import { tmpdir } from "node:os";
 import { HostError } from "../../../src/host/errors.ts";
 import { changeFile, digestFile, observeFile } from "../../../src/host/file-steps.ts";
+import { createHost } from "../../../src/host/linux.ts";
+import { HOST } from "../../../src/plan/step.ts";
 import { thrown } from "../../twin/words.ts";
 
 const root = mkdtempSync(`${tmpdir()}/minicni-files-`);
@@ -57,6 +59,7 @@ describe("file.install", () => {
     writeFileSync(`${dir}/to`, "old");
     const error = refused({ op: "file.install", from: `${dir}/none`, to: `${dir}/to`, mode: 0o755 });
     expect(error).toBeInstanceOf(HostError);
+    expect(error).toMatchObject({ hint: `see what is there: ls -l ${dir}` });
     expect(readFileSync(`${dir}/to`, "utf8")).toBe("old");
     expect(readdirSync(dir)).toEqual(["to"]);
   });
@@ -84,7 +87,9 @@ describe("links, names and folders", () => {
   test("file.rename does not replace", () => {
     writeFileSync(`${dir}/a`, "a");
     writeFileSync(`${dir}/b`, "b");
-    expect(refused({ op: "file.rename", from: `${dir}/a`, to: `${dir}/b` })).toBeInstanceOf(HostError);
+    const error = refused({ op: "file.rename", from: `${dir}/a`, to: `${dir}/b` });
+    expect(error).toBeInstanceOf(HostError);
+    expect(error).toMatchObject({ hint: `see what it is, and move it away: ls -ld ${dir}/b` });
     expect(readFileSync(`${dir}/b`, "utf8")).toBe("b");
     changeFile({ op: "file.rename", from: `${dir}/a`, to: `${dir}/c` });
     expect(readdirSync(dir).sort()).toEqual(["b", "c"]);
@@ -103,6 +108,29 @@ describe("links, names and folders", () => {
     changeFile({ op: "folder.remove", path: `${dir}/f` });
     expect(existsSync(`${dir}/f`)).toBe(false);
   });
+});
+
+test("a refusal of the kernel is told as it is, with the names of what may be behind it", () => {
+  const error = refused({ op: "file.remove", path: "/proc/version" });
+  expect(error).toMatchObject({ message: expect.stringMatching(/^E(PERM|ACCES): /) });
+  expect(error).toMatchObject({ hint: expect.stringContaining("lsattr -d /proc/version") });
+});
+
+test("an atomic step that is refused is not taken back: what bears the name is somebody else's", async () => {
+  writeFileSync(`${dir}/a`, "ours");
+  writeFileSync(`${dir}/a.kept`, "theirs");
+  const link = {
+    op: "file.link",
+    kind: "hard",
+    path: `${dir}/a.kept`,
+    target: `${dir}/a`,
+    netns: HOST,
+    why: "a test",
+    undo: { op: "file.remove", path: `${dir}/a.kept` },
+    isAtomic: true,
+  } as const;
+  await expect(createHost().execute([link])).rejects.toThrow("EEXIST");
+  expect(readFileSync(`${dir}/a.kept`, "utf8")).toBe("theirs");
 });
 
 test("observeFile tells what is at a path itself", () => {

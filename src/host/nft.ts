@@ -39,6 +39,7 @@ const MapSchema = v.object({
   data: v.object({ set: v.array(v.tuple([v.unknown(), v.unknown()])) }),
 });
 const TargetSchema = v.object({ target: v.string() });
+const XtSchema = v.object({ type: v.string(), name: v.string() });
 const KeySchema = v.object({ key: v.string() });
 const FieldSchema = v.object({ protocol: v.string(), field: v.string() });
 const PrefixSchema = v.object({ prefix: v.object({ addr: v.string(), len: v.number() }) });
@@ -123,7 +124,7 @@ const EFFECTS = new Set(["counter", "log", "mangle", "set", "map", "notrack", "f
 /** What holds for some packets and not for others. */
 const CONDITIONS = new Set(["match", "limit", "quota", "ct count", "last"]);
 
-/** A statement of libnftables-json(5). One that is not known (queue, xt, tproxy) may do anything with a packet. */
+/** A statement of libnftables-json(5). One that is not known (queue, tproxy) may do anything with a packet. */
 function toStatement(value: unknown): NftStatement {
   const [name = "", content] = v.is(v.record(v.string(), v.unknown()), value)
     ? (Object.entries(value)[0] ?? [])
@@ -141,6 +142,11 @@ function toStatement(value: unknown): NftStatement {
     return { kind: "map", choices };
   }
   if (CONDITIONS.has(name)) return { kind: "if", condition: UNKNOWN };
+  // Extensions of iptables-nft that it has no words of nftables for; what it has are ordinary statements.
+  if (v.is(XtSchema, content) && name === "xt") {
+    if (content.type === "match") return { kind: "if", condition: UNKNOWN };
+    if (content.name === "REJECT") return { kind: "verdict", verdict: { kind: "drop", text: "REJECT" } };
+  }
   return { kind: "verdict", verdict: { kind: "unknown" } };
 }
 

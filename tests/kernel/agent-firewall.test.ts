@@ -62,6 +62,20 @@ test("firewalld rejects what comes to pods: told with the way out, and cleared w
   expect(agent.page("/metrics")).toContain("minicni_agent_forward_blocks 0\n");
 });
 
+test("a REJECT of iptables-nft is told where kubelet, and so minicni, uses iptables-legacy", async () => {
+  const node = new AgentNode();
+  node.nodes(N1, N2);
+  node.box.node("iptables-legacy", "-t", "mangle", "-N", "KUBE-KUBELET-CANARY");
+  node.box.node("iptables-nft", "-A", "FORWARD", "-j", "REJECT");
+  const agent = await node.up();
+  await agent.says(/warn "rules of others" fault=.*chain FORWARD of nftables table ip filter drops/);
+  await agent.stop();
+  // In the same tables it is behind our jump.
+  node.box.node("iptables-legacy", "-t", "mangle", "-X", "KUBE-KUBELET-CANARY");
+  const next = await node.up();
+  expect(next.page("/readyz")).toContain("[+]rules ok\n");
+});
+
 test("a firewall's tables are left as they are", async () => {
   const node = new AgentNode();
   node.nodes(N1, N2);

@@ -32,7 +32,8 @@ export function watchForwardBlocks(
     resync: async (wish, options) => {
       const outcome = await rules.resync(wish, options);
       if (nowMs() >= dueAt) {
-        blocks = await findForwardBlocks(host, { ...wish, bridge: DEFAULT_BRIDGE });
+        const hasJump = outcome.variant !== "legacy";
+        blocks = await findForwardBlocks(host, { ...wish, bridge: DEFAULT_BRIDGE }, hasJump);
         dueAt = nowMs() + (blocks.length > 0 ? BLOCKED_PERIOD_MS : PERIOD_MS);
       }
       return { ...outcome, forwardBlocks: blocks };
@@ -40,10 +41,11 @@ export function watchForwardBlocks(
   };
 }
 
-/** Nothing that is met here is a fault of the node's: what can't be looked at is told once, as a notice. */
+/** `hasJump`: our chains are in the tables of iptables-nft. Nothing that is met here is a fault of the node's: what can't be looked at is told once, as a notice. */
 async function findForwardBlocks(
   host: Pick<Host, "spawn" | "findProgram" | "log">,
   traffic: PodTraffic,
+  hasJump: boolean,
 ): Promise<string[]> {
   if (host.findProgram("nft") === null) {
     host.log("no nft on the PATH: whether a firewall of this node drops pods' packets is not looked at");
@@ -55,9 +57,8 @@ async function findForwardBlocks(
     for (const name of tables) {
       const table = await observeNftTable(host, name);
       // What iptables has in the chain FORWARD is behind our own jump, which is the first rule there.
-      const chains = isOfIptables(name)
-        ? table.chains.filter(({ name: own }) => own !== "FORWARD")
-        : table.chains;
+      const isBehind = hasJump && isOfIptables(name);
+      const chains = isBehind ? table.chains.filter(({ name: own }) => own !== "FORWARD") : table.chains;
       const block = describeForwardBlock({ ...table, chains }, traffic);
       if (block !== null) found.push(block);
     }

@@ -216,8 +216,7 @@ function findSelf({ snapshot, fault }: Known, name: string): ClusterNode | strin
   const own = snapshot.faults.find(({ node }) => node === name);
   if (own === undefined) {
     const all = [...snapshot.nodes.map((node) => node.name), ...snapshot.faults.map(({ node }) => node)];
-    const host = (text: string) => text.toLowerCase().split(".")[0];
-    const like = all.find((other) => host(other) === host(name));
+    const like = all.find((other) => isLike(other, name));
     const hint = like === undefined ? "" : ` (there is ${like})`;
     return `Node ${name} is not among the ${all.length} Nodes${hint}: NODE_NAME or --node must be its exact name as \`kubectl get nodes\` shows it, which is spec.nodeName of the agent's pod`;
   }
@@ -225,6 +224,12 @@ function findSelf({ snapshot, fault }: Known, name: string): ClusterNode | strin
     ? ": see --allocate-node-cidrs=true and --cluster-cidr of kube-controller-manager (with kubeadm: --pod-network-cidr of `kubeadm init`), or its log where it has them"
     : "";
   return `Node ${name} ${own.message}${hint}`;
+}
+
+/** Whether they differ by case, or one of them is the other's host name without its domain. */
+function isLike(one: string, other: string): boolean {
+  const [a, b] = [one.toLowerCase(), other.toLowerCase()];
+  return a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
 }
 
 /** The devices as the offload test wants them; those without an address of ours can't be tested. */

@@ -48,6 +48,14 @@ describe("a rule", () => {
     ]);
   });
 
+  test("of iptables-nft, as far as it has words of its own", async () => {
+    const xt = (type: string, name: string) => ({ xt: { type, name } });
+    expect(await statements(xt("match", "conntrack"), xt("target", "REJECT"))).toMatchObject([
+      { kind: "if", condition: { term: null } },
+      { kind: "verdict", verdict: { kind: "drop", text: "REJECT" } },
+    ]);
+  });
+
   test.each([["@pods"], [{ range: ["10.0.0.1", "10.0.0.9"] }], [{ set: ["10.0.0.1", "@pods"] }]])(
     "with values that are not known: %j",
     async (right) => {
@@ -60,6 +68,7 @@ describe("a rule", () => {
 
   test.each([
     [{ xt: null }],
+    [{ xt: { type: "target", name: "NFQUEUE" } }],
     [{ queue: { num: 1 } }],
     [{ vmap: { key: iifname, data: "@m" } }],
     ["notes"],

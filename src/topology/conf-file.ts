@@ -1,8 +1,14 @@
 import { DEFAULT_BRIDGE, OWN_TYPE } from "../cni/config.ts";
-import { OWN_NETWORK } from "./conflist.ts";
+import { configFiles, filesBeforeOurs, OWN_NETWORK } from "./conflist.ts";
 
-/** Where Go minicni wrote its configuration (its DaemonSet's CNI_CONF_NAME). */
-export const OLD_CONF_FILE = "10-minicni.conf";
+/** A file of the folder of configurations and its text; null: none that was, or could be, read. */
+export interface ConfFile {
+  readonly name: string;
+  readonly text: string | null;
+}
+
+/** Behind the name of what was there before us: no runtime reads such a configuration, none runs such a plugin. */
+export const KEPT_SUFFIX = ".replaced";
 
 /** What a configuration of Go minicni says: `subnet` at the top level, no `ipam`. */
 export interface OldConfig {
@@ -41,12 +47,13 @@ function typesOf(conf: Readonly<Record<string, unknown>>): string[] | null {
   return types.length === 0 || types.length < entries.length ? null : types;
 }
 
-/** Whose a configuration is, for a person: `network "cbr0", plugins flannel and portmap`. */
-export function describeConfig(text: string | null): string {
+/** Whose a configuration is, for a person: `network "cbr0", plugins flannel, portmap`; null: it is none. */
+export function describeConfig(text: string | null): string | null {
   const conf = parseObject(text);
   const types = conf === null ? null : typesOf(conf);
-  if (conf === null || types === null) return "no network configuration";
-  const name = typeof conf.name === "string" ? `network "${conf.name}", ` : "";
+  if (conf === null || types === null) return null;
+  // Quoted by JSON: a stranger's text must not break the line.
+  const name = typeof conf.name === "string" ? `network ${JSON.stringify(conf.name)}, ` : "";
   return `${name}${types.length === 1 ? "plugin" : "plugins"} ${types.join(", ")}`;
 }
 
@@ -63,15 +70,33 @@ export function namesOurPlugin(text: string | null): boolean {
   return conf !== null && (typesOf(conf)?.includes(OWN_TYPE) ?? false);
 }
 
+/** Names of those that a runtime takes in place of ours, and by which pods would be none of ours. */
+export function foreignBeforeOurs(configs: readonly ConfFile[]): string[] {
+  const calling = new Set(configs.filter(({ text }) => namesOurPlugin(text)).map(({ name }) => name));
+  return filesBeforeOurs(configs.map(({ name }) => name)).filter((name) => !calling.has(name));
+}
+
 /** Whether a configuration is of Go minicni. */
 export function isOldConfig(text: string | null): boolean {
   return text !== null && parseOldConfig(text) !== null;
 }
 
+/** Names of Go minicni's configurations that runtimes read; its DaemonSet has one, of any name (CNI_CONF_NAME). */
+export function oldConfigs(configs: readonly ConfFile[]): string[] {
+  const old = configs.filter(({ text }) => isOldConfig(text)).map(({ name }) => name);
+  return configFiles(old);
+}
+
+/** Names of those that an install of ours took away. */
+export function keptConfigs(configs: readonly ConfFile[]): string[] {
+  const kept = configs.filter(({ name, text }) => name.endsWith(KEPT_SUFFIX) && isOldConfig(text));
+  return kept.map(({ name }) => name).sort();
+}
+
 /** Reads a configuration of Go minicni; null for any other. */
 export function parseOldConfig(text: string): OldConfig | null {
   const conf = parseObject(text);
-  if (conf === null || conf.type !== OWN_TYPE || "plugins" in conf || "ipam" in conf) return null;
+  if (conf === null || conf.type !== OWN_TYPE || "plugins" in conf || conf.ipam) return null;
   if (typeof conf.subnet !== "string") return null;
   const bridge = typeof conf.bridge === "string" && conf.bridge !== "" ? conf.bridge : DEFAULT_BRIDGE;
   const others = Object.entries(conf)

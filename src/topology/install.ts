@@ -1,10 +1,17 @@
 import { OWN_TYPE } from "../cni/config.ts";
+import { quoteWord } from "../plan/format.ts";
 import { HOST, type Plan, type Step } from "../plan/step.ts";
-import { describeConfig, isOldConfig, OLD_CONF_FILE, type OldConfig, parseOldConfig } from "./conf-file.ts";
-import { CONFLIST_FILE, filesBeforeOurs } from "./conflist.ts";
+import {
+  type ConfFile,
+  describeConfig,
+  foreignBeforeOurs,
+  KEPT_SUFFIX,
+  type OldConfig,
+  oldConfigs,
+  parseOldConfig,
+} from "./conf-file.ts";
+import { CONFLIST_FILE } from "./conflist.ts";
 
-/** Behind the name of what was there before us: no runtime reads such a configuration, none runs such a plugin. */
-export const KEPT_SUFFIX = ".replaced";
 /** libcni's fixed name for the plugin of the `lo` that every sandbox has; containerd up to 2.0 runs it. */
 export const LOOPBACK = "loopback";
 const EXECUTABLE = 0o755;
@@ -21,11 +28,10 @@ export interface ObservedInstall {
   readonly loopback: "absent" | "there" | "broken";
   /** Whether `<binDir>/minicni.tmp` is there: what a killed installer left. */
   readonly hasTemporary: boolean;
-  /** Whether `<binDir>/minicni.replaced` and `<confDir>/10-minicni.conf.replaced` are there. */
+  /** Whether `<binDir>/minicni.replaced` is there. */
   readonly hasKeptBinary: boolean;
-  readonly hasKeptConfig: boolean;
-  /** Every name in the folder of configurations, with its text; null: it can't be read. */
-  readonly configs: readonly { readonly name: string; readonly text: string | null }[];
+  /** All files in the folder of configurations. */
+  readonly configs: readonly ConfFile[];
 }
 
 /** What has to change, and what a person should know. */
@@ -52,22 +58,19 @@ export class InstallConflict extends Error {
  * needs it. Throws InstallConflict.
  */
 export function planInstall(observed: ObservedInstall): InstallPlan {
-  const old = observed.configs.find(({ name, text }) => name === OLD_CONF_FILE && isOldConfig(text));
-  const oldConfig = old?.text == null ? null : parseOldConfig(old.text);
-  const foreign = filesBeforeOurs(observed.configs.map(({ name }) => name)).filter(
-    (name) => name !== old?.name,
-  );
-  const textOf = (name: string) => observed.configs.find((config) => config.name === name)?.text ?? null;
+  const { confDir, configs } = observed;
+  const old = oldConfigs(configs);
+  const textOf = (name: string) => configs.find((config) => config.name === name)?.text ?? null;
   const loopback = planLoopback(observed);
   return {
     stages: [
-      planBinary(observed, oldConfig !== null),
-      [...loopback.steps, ...(oldConfig === null ? [] : planOldConfig(observed))],
+      planBinary(observed, old.length > 0),
+      [...loopback.steps, ...old.flatMap((name) => planOldConfig(observed, name))],
     ],
     notes: [
       ...loopback.notes,
-      ...(oldConfig === null ? [] : describeOldConfig(observed, oldConfig)),
-      ...foreign.map((name) => describeForeign(observed.confDir, name, textOf(name))),
+      ...old.flatMap((name) => describeOldConfig(observed, name, parseOldConfig(textOf(name) ?? ""))),
+      ...foreignBeforeOurs(configs).map((name) => describeForeign(confDir, name, textOf(name))),
     ],
   };
 }
@@ -76,7 +79,10 @@ function planBinary(observed: ObservedInstall, isUpgradeOfOld: boolean): Step[] 
   const { binDir, binary, source } = observed;
   const to = `${binDir}/${OWN_TYPE}`;
   if (binary !== null && binary.digest === null) {
-    throw new InstallConflict(`${to} is no file`, `see what it is (ls -ld ${to}), and move it away`);
+    throw new InstallConflict(
+      `${to} is no file`,
+      `see what it is, and move it away: ls -ld ${quoteWord(to)}`,
+    );
   }
   if (binary?.digest === source.digest && binary.isExecutable) {
     const why = "what a killed installer left";
@@ -125,7 +131,7 @@ function planLoopback({ binDir, loopback }: ObservedInstall): {
       return { steps: [], notes: [] };
     case "broken": {
       const harm = "is a link that leads nowhere, and is left alone: no pod can start on containerd 1";
-      return { steps: [], notes: [`${path} ${harm}; remove it and install again: rm ${path}`] };
+      return { steps: [], notes: [`${path} ${harm}; remove it and install again: rm ${quoteWord(path)}`] };
     }
     case "absent": {
       const why = `${binDir} has no ${LOOPBACK}, which containerd needs`;
@@ -135,17 +141,22 @@ function planLoopback({ binDir, loopback }: ObservedInstall): {
   }
 }
 
-function planOldConfig({ confDir, hasKeptConfig }: ObservedInstall): Step[] {
-  const from = `${confDir}/${OLD_CONF_FILE}`;
+function planOldConfig({ confDir, configs }: ObservedInstall, name: string): Step[] {
+  const from = `${confDir}/${name}`;
   const to = `${from}${KEPT_SUFFIX}`;
-  const why = `the configuration of Go minicni would be taken before ${CONFLIST_FILE}`;
+  const why = `the configuration of Go minicni, for which ${CONFLIST_FILE} comes`;
   const rename: Step = { op: "file.rename", from, to, netns: HOST, why };
-  return hasKeptConfig
+  return configs.some((config) => config.name === `${name}${KEPT_SUFFIX}`)
     ? [{ op: "file.remove", path: to, netns: HOST, why: `${from} came again` }, rename]
     : [rename];
 }
 
-function describeOldConfig({ binDir, confDir }: ObservedInstall, old: OldConfig): string[] {
+function describeOldConfig(
+  { binDir, confDir }: ObservedInstall,
+  name: string,
+  old: OldConfig | null,
+): string[] {
+  if (old === null) return [];
   const { subnet, bridge, others } = old;
   const lost =
     others.length === 0
@@ -154,8 +165,8 @@ function describeOldConfig({ binDir, confDir }: ObservedInstall, old: OldConfig)
           `its settings ${others.join(", ")} are not taken over: see MINICNI_MTU and the other settings of the agent`,
         ];
   return [
-    `${confDir}/${OLD_CONF_FILE} is of Go minicni (subnet ${subnet}, bridge ${bridge}): it becomes ` +
-      `${OLD_CONF_FILE}${KEPT_SUFFIX}, which no runtime reads; pods that run keep their network, those that start get ` +
+    `${confDir}/${name} is of Go minicni (subnet ${subnet}, bridge ${bridge}): it becomes ` +
+      `${name}${KEPT_SUFFIX}, which no runtime reads; pods that run keep their network, those that start get ` +
       "addresses of the Node's spec.podCIDRs; `minicni uninstall` brings it back",
     `when the DaemonSet of Go minicni ends it removes ${binDir}/${OWN_TYPE}: delete it first ` +
       "(kubectl -n kube-system delete daemonset minicni-node), or restart the pods of minicni behind it",
@@ -164,9 +175,12 @@ function describeOldConfig({ binDir, confDir }: ObservedInstall, old: OldConfig)
 }
 
 function describeForeign(confDir: string, name: string, text: string | null): string {
-  const path = `${confDir}/${name}`;
-  return (
-    `${path} (${describeConfig(text)}) sorts before ${CONFLIST_FILE}: the runtime takes it, and pods are none of ` +
-    `minicni's; to let minicni take over: mv ${path} ${path}.disabled`
-  );
+  const path = quoteWord(`${confDir}/${name}`);
+  const what = describeConfig(text);
+  // go-cni, which containerd uses, ends at the first file that it can't read; CRI-O goes on with the next.
+  const harm =
+    what === null
+      ? `is no network configuration that can be read, and sorts before ${CONFLIST_FILE}: containerd stops at it, and no pod starts; to put it out of the way`
+      : `(${what}) sorts before ${CONFLIST_FILE}: the runtime takes it, and pods are none of minicni's; to let minicni take over`;
+  return `${path} ${harm}: mv ${path} ${path}.disabled`;
 }

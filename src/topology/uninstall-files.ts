@@ -1,19 +1,22 @@
 import { OWN_TYPE } from "../cni/config.ts";
 import { addressOfFile } from "../ipam/reservation.ts";
 import { HOST, type Step } from "../plan/step.ts";
-import { describeConfig, isOldConfig, isOwnConflist, namesOurPlugin, OLD_CONF_FILE } from "./conf-file.ts";
+import {
+  type ConfFile,
+  describeConfig,
+  isOldConfig,
+  isOwnConflist,
+  KEPT_SUFFIX,
+  keptConfigs,
+  namesOurPlugin,
+  oldConfigs,
+} from "./conf-file.ts";
 import { CONFLIST_FILE, configFiles } from "./conflist.ts";
-import { KEPT_SUFFIX, LOOPBACK } from "./install.ts";
+import { LOOPBACK } from "./install.ts";
 import { type Removal, removeFile } from "./uninstall.ts";
 
-/** A file and its text; null: it can't be read. */
-export interface ReadFile {
-  readonly name: string;
-  readonly text: string | null;
-}
-
 /** Takes our configuration away, so that a runtime calls the plugin no more; first of all. */
-export function planConflistRemoval(confDir: string, configs: readonly ReadFile[]): Removal {
+export function planConflistRemoval(confDir: string, configs: readonly ConfFile[]): Removal {
   const ours = configs.find(({ name }) => name === CONFLIST_FILE);
   const isOurs = ours !== undefined && isOwnConflist(ours.text);
   const hasTemporary = configs.some(({ name }) => name === `${CONFLIST_FILE}.tmp`);
@@ -32,7 +35,7 @@ export function planConflistRemoval(confDir: string, configs: readonly ReadFile[
     ],
     notes: others.map(
       ({ name, text }) =>
-        `${confDir}/${name} (${describeConfig(text)}) was not written by minicni, and stays; ` +
+        `${confDir}/${name} (${describeConfig(text) ?? "no network configuration"}) was not written by minicni, and stays; ` +
         "no pod can start by it once the plugin is gone",
     ),
   };
@@ -44,36 +47,52 @@ export interface ObservedPrograms {
   readonly confDir: string;
   readonly names: readonly string[];
   readonly loopback: string | null;
-  readonly configs: readonly ReadFile[];
+  readonly configs: readonly ConfFile[];
+}
+
+/** Whether the plugin is Go minicni's own: it is in use, and nobody installed over it. */
+export function isOfGoMinicni({ names, configs }: Pick<ObservedPrograms, "names" | "configs">): boolean {
+  return (
+    oldConfigs(configs).length > 0 &&
+    keptConfigs(configs).length === 0 &&
+    !names.includes(`${OWN_TYPE}${KEPT_SUFFIX}`)
+  );
 }
 
 /** Puts the plugins' folder, and the configuration of Go minicni, back as they were; last of all. */
 export function planProgramsRemoval(observed: ObservedPrograms): Removal {
   const { binDir, confDir, names, loopback, configs } = observed;
   const binary = `${binDir}/${OWN_TYPE}`;
-  const kept = `${OLD_CONF_FILE}${KEPT_SUFFIX}`;
-  const hasConfig = (name: string) => configs.some((config) => config.name === name);
-  const isOldInUse = configs.some(({ name, text }) => name === OLD_CONF_FILE && isOldConfig(text));
-  const hasKept = names.includes(`${OWN_TYPE}${KEPT_SUFFIX}`);
-  // Nobody installed over Go minicni: the plugin is its own.
-  const isOthers = isOldInUse && !hasKept && !hasConfig(kept);
   const steps: Step[] = [];
   const why = "programs of minicni";
   const back = "what was there before minicni";
-  if (loopback === OWN_TYPE && !isOthers) steps.push(removeFile(`${binDir}/${LOOPBACK}`, why));
+  const rename = (from: string, to: string): Step => ({
+    op: "file.rename",
+    from,
+    to,
+    netns: HOST,
+    why: back,
+  });
   if (names.includes(`${OWN_TYPE}.tmp`)) steps.push(removeFile(`${binary}.tmp`, why));
-  const notes: string[] = [];
-  if (isOthers) notes.push(`${confDir}/${OLD_CONF_FILE} is of Go minicni, and so is ${binary}: both stay`);
-  if (hasConfig(kept) && !hasConfig(OLD_CONF_FILE)) {
-    const to = `${confDir}/${OLD_CONF_FILE}`;
-    steps.push({ op: "file.rename", from: `${confDir}/${kept}`, to, netns: HOST, why: back });
-  } else if (hasConfig(kept)) {
-    notes.push(`${confDir}/${kept} stays: there is another ${OLD_CONF_FILE}`);
+  if (isOfGoMinicni(observed)) {
+    const own = oldConfigs(configs).map((name) => `${confDir}/${name}`);
+    if (names.includes(OWN_TYPE)) own.push(binary);
+    return { steps, notes: own.map((path) => `${path} is of Go minicni: it stays`) };
   }
-  // Behind the configuration, which tells a second run whose the plugin is that it finds.
-  if (names.includes(OWN_TYPE) && !isOthers) steps.push(removeFile(binary, why));
-  if (hasKept)
-    steps.push({ op: "file.rename", from: `${binary}${KEPT_SUFFIX}`, to: binary, netns: HOST, why: back });
+  if (loopback === OWN_TYPE) steps.push(removeFile(`${binDir}/${LOOPBACK}`, why));
+  const notes: string[] = [];
+  const hasKept = names.includes(`${OWN_TYPE}${KEPT_SUFFIX}`);
+  const removal = names.includes(OWN_TYPE) ? [removeFile(binary, why)] : [];
+  // With a plugin to come back the configurations are first, by which a second run knows whose the plugin is; without
+  // one ours is first, lest that run take it for Go minicni's.
+  if (!hasKept) steps.push(...removal);
+  for (const name of keptConfigs(configs)) {
+    const to = name.slice(0, -KEPT_SUFFIX.length);
+    if (!configs.some((config) => config.name === to)) {
+      steps.push(rename(`${confDir}/${name}`, `${confDir}/${to}`));
+    } else notes.push(`${confDir}/${name} stays: there is another ${to}`);
+  }
+  if (hasKept) steps.push(...removal, rename(`${binary}${KEPT_SUFFIX}`, binary));
   return { steps, notes };
 }
 

@@ -41,25 +41,38 @@ export function planPodLinksRemoval(links: readonly ObservedLink[]): Step[] {
   }));
 }
 
-/** Gateway ports (`mcnig…`), the bridge and the tunnels. A link of our name but another kind is somebody else's. */
-export function planDevicesRemoval(links: readonly ObservedLink[]): Removal {
-  const wanted = new Map<string, string>([
-    [DEFAULT_BRIDGE, "bridge"],
-    ...Object.values(TUNNEL_NAMES).map((name) => [name, "vxlan"] as const),
-  ]);
-  const isPort = ({ name, kind }: ObservedLink) =>
-    kind === "veth" && name.startsWith(`${HOST_VETH_PREFIX}g`) && /^[0-9a-f]{10}$/.test(name.slice(5));
-  const isOurs = (link: ObservedLink) => isPort(link) || wanted.get(link.name) === link.kind;
-  const order = (link: ObservedLink) => (isPort(link) ? 0 : 1);
-  const ours = links.filter(isOurs).sort((a, b) => order(a) - order(b));
-  const bridge = ours.find(({ name }) => name === DEFAULT_BRIDGE);
-  const strangers = links.filter(
+/** Ports of our bridge that are not minicni's: with the bridge they lose their network. */
+export function foreignPorts(links: readonly ObservedLink[]): string[] {
+  const bridge = links.find(({ name, kind }) => name === DEFAULT_BRIDGE && kind === "bridge");
+  const foreign = links.filter(
     (link) =>
       bridge !== undefined &&
       link.masterIndex === bridge.index &&
-      !isOurs(link) &&
+      !isGatewayPort(link) &&
       !(link.kind === "veth" && isHostVethName(link.name)),
   );
+  return foreign.map(({ name }) => name);
+}
+
+function isGatewayPort({ name, kind }: ObservedLink): boolean {
+  return kind === "veth" && name.startsWith(`${HOST_VETH_PREFIX}g`) && /^[0-9a-f]{10}$/.test(name.slice(5));
+}
+
+/**
+ * Gateway ports (`mcnig…`), the bridge and the tunnels. A link of our name but another kind is somebody else's, and so is
+ * the bridge with `isOthers`.
+ */
+export function planDevicesRemoval(
+  links: readonly ObservedLink[],
+  { isOthers }: { readonly isOthers: boolean },
+): Removal {
+  const wanted = new Map<string, string>([
+    ...(isOthers ? [] : [[DEFAULT_BRIDGE, "bridge"] as const]),
+    ...Object.values(TUNNEL_NAMES).map((name) => [name, "vxlan"] as const),
+  ]);
+  const isOurs = (link: ObservedLink) => isGatewayPort(link) || wanted.get(link.name) === link.kind;
+  const order = (link: ObservedLink) => (isGatewayPort(link) ? 0 : 1);
+  const ours = links.filter(isOurs).sort((a, b) => order(a) - order(b));
   return {
     steps: ours.map(({ name }) => ({
       op: "link.del",
@@ -68,12 +81,9 @@ export function planDevicesRemoval(links: readonly ObservedLink[]): Removal {
       why: "devices of minicni",
       isAtomic: true,
     })),
-    notes: [
-      ...links
-        .filter((link) => wanted.has(link.name) && !isOurs(link))
-        .map(({ name, kind }) => `${name} is no ${wanted.get(name)} but ${kind || "a device"}: it stays`),
-      ...strangers.map(({ name }) => `${name} is a port of ${DEFAULT_BRIDGE} and not minicni's: it stays`),
-    ],
+    notes: links
+      .filter((link) => wanted.has(link.name) && !isOurs(link))
+      .map(({ name, kind }) => `${name} is no ${wanted.get(name)} but ${kind || "a device"}: it stays`),
   };
 }
 

@@ -32,7 +32,7 @@ describe("configurations of others", () => {
     expect(inodes(node.conf)).toEqual(before);
     expect(stderr).toContain(`05-flannel.conflist (network "cbr0", plugins flannel, portmap)`);
     expect(stderr).toContain(`mv ${node.conf}/05-flannel.conflist ${node.conf}/05-flannel.conflist.disabled`);
-    expect(stderr).toContain("07-torn.conf (no network configuration)");
+    expect(stderr).toContain("07-torn.conf is no network configuration that can be read");
     expect(stderr).toContain(`10-minicni.conf (network "x", plugin bridge)`);
     expect(stderr).not.toContain("99-later");
   });

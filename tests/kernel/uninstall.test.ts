@@ -115,10 +115,14 @@ describe("what stays", () => {
     node.ip("link", "add", "minicni.vxlan", "type", "bridge");
     node.ip("link", "add", "minicni0", "type", "bridge");
     node.ip("link", "set", "mcni0", "master", "minicni0");
-    const done = node.uninstall();
+    const before = node.everything();
+    const refused = node.uninstall();
+    expect(refused.exitCode).toBe(1);
+    expect(refused.stderr).toContain("mcni0 is a port of minicni0 and not minicni's; take it off first");
+    expect(node.everything()).toBe(before);
+    const done = node.uninstall("--force");
     expect(done.exitCode).toBe(0);
     expect(done.stderr).toContain("minicni.vxlan is no vxlan but bridge: it stays");
-    expect(done.stderr).toContain("mcni0 is a port of minicni0 and not minicni's: it stays");
     expect(["minicni.vxlan", "mcni0", "minicni0"].filter((name) => node.hasLink(name))).toEqual([
       "minicni.vxlan",
       "mcni0",
@@ -133,8 +137,12 @@ describe("uninstall is refused", () => {
     const before = node.everything();
     const done = node.uninstall();
     expect(done).toMatchObject({ exitCode: 1, stdout: "" });
-    expect(done.stderr).toContain(`an agent runs on this node (it holds ${node.stateDir}/agent.lock)`);
+    expect(done.stderr).toContain(
+      `an agent, or another uninstall, runs on this node (it holds ${node.stateDir}/agent.lock)`,
+    );
     expect(done.stderr).toContain("kubectl delete -f k8s/minicni.yaml");
+    // It would make all of it again.
+    expect(node.uninstall("--force").exitCode).toBe(1);
     expect(node.everything()).toBe(before);
     await agent.stop();
     expect(node.uninstall().exitCode).toBe(0);

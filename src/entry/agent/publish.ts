@@ -4,8 +4,10 @@ import type { Host } from "../../host/machine.ts";
 import { formatNodeList, parseNodeList } from "../../kube/nodelist.ts";
 import type { ClusterNode, NodeSnapshot } from "../../net/node.ts";
 import { formatPrefix, type Prefix } from "../../net/prefix.ts";
-import { CONFLIST_FILE, filesBeforeOurs, formatConflist } from "../../topology/conflist.ts";
+import { foreignBeforeOurs } from "../../topology/conf-file.ts";
+import { CONFLIST_FILE, formatConflist } from "../../topology/conflist.ts";
 import { nodePath } from "../node.ts";
+import { readConfigs } from "../read.ts";
 
 /** Where the agent writes. */
 export interface PublishSettings {
@@ -84,7 +86,7 @@ export function createPublisher(
       const done = replace(path, formatConflist(stateDir), host, (text) =>
         writeDurably(path, text, NOTHING_SECRET),
       );
-      return { ...done, before: filesBeforeOurs(namesIn(confDir, host)) };
+      return { ...done, before: before(confDir, host) };
     },
     remember: (nodes) => {
       if (nodes === kept || nodes.length === 0) return UNCHANGED;
@@ -145,9 +147,9 @@ function readOrNull(path: string, host: Host): string | null {
   }
 }
 
-function namesIn(folder: string, host: Host): string[] {
+function before(folder: string, host: Host): string[] {
   try {
-    return host.listFolder(folder);
+    return foreignBeforeOurs(readConfigs(folder, host));
   } catch {
     return [];
   }

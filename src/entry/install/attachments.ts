@@ -8,50 +8,46 @@ import {
   reservationFile,
 } from "../../ipam/reservation.ts";
 import { type Address, parseAddress } from "../../net/address.ts";
-import { hostVethName } from "../../net/ifname.ts";
-import type { ObservedLink } from "../../plan/state.ts";
 import { HOST, type Step } from "../../plan/step.ts";
-import { parseVethAlias } from "../../topology/alias.ts";
 import { OWN_NETWORK } from "../../topology/conflist.ts";
-import { planFolderRemoval, planPodLinksRemoval, podLinks, removeFile } from "../../topology/uninstall.ts";
+import { joinRemovals, planFolderRemoval, type Removal, removeFile } from "../../topology/uninstall.ts";
 import { isStoreFile } from "../../topology/uninstall-files.ts";
 import { formatKey } from "../call.ts";
-import { isNetnsFile } from "../gc.ts";
+import { namesIn, readText } from "../read.ts";
 import type { UninstallSettings } from "./options.ts";
-import { namesIn, readText } from "./read.ts";
 
-/** The pods of a node, as uninstall sees them. */
-export interface AttachmentsRemoval {
-  /** Those that live, in words. */
-  readonly live: readonly string[];
-  /** Links, then reservations, then records: a killed run leaves what tells of the rest. */
-  readonly steps: readonly Step[];
-  readonly notes: readonly string[];
-  /** Whose tracked connections are to be forgotten. */
-  readonly addresses: readonly Address[];
-}
-
-interface Recorded {
+/** An attachment by the name of its record; null: that can't be understood. */
+export interface Recorded {
   readonly key: AttachmentKey;
   readonly record: AttachmentRecord | null;
 }
 
 /** What has to go for no attachment to be left, dead or alive. */
+export interface AttachmentsRemoval extends Removal {
+  /** Whose tracked connections are to be forgotten. */
+  readonly addresses: readonly Address[];
+}
+
+/** All that was recorded, of any network. Throws what the disk says. */
+export function readAttachments(host: Host, stateDir: string): Recorded[] {
+  const networks = namesIn(`${stateDir}/attachments`, host) ?? [];
+  return networks.flatMap((network) =>
+    recordedAttachments(host, stateDir, network).map((key) => ({
+      key,
+      record: readRecord(host, stateDir, key),
+    })),
+  );
+}
+
+/** Links, then reservations, then records: a killed run leaves what tells of the rest. Throws what the disk says. */
 export function planAttachmentsRemoval(
   host: Host,
   settings: UninstallSettings,
-  links: readonly ObservedLink[],
+  recorded: readonly Recorded[],
 ): AttachmentsRemoval {
   const folder = `${settings.stateDir}/attachments`;
-  const networks = namesIn(folder, host) ?? [];
-  const recorded = networks.flatMap((network) =>
-    recordedAttachments(host, settings.stateDir, network).map((key) => ({
-      key,
-      record: readRecord(host, settings.stateDir, key),
-    })),
-  );
   const stores = planStores(host, settings, recorded);
-  const records = networks.map((network) =>
+  const records = (namesIn(folder, host) ?? []).map((network) =>
     planFolderRemoval(
       `${folder}/${network}`,
       namesIn(`${folder}/${network}`, host),
@@ -59,42 +55,17 @@ export function planAttachmentsRemoval(
       "records of attachments",
     ),
   );
-  const others = recorded.filter(({ record }) => record?.ipam != null);
+  const managed = recorded.flatMap(({ key, record }) =>
+    record?.ipam == null
+      ? []
+      : [
+          `the addresses of ${formatKey(key)} are managed by ${record.ipam}, which is not told: DEL it by its runtime first`,
+        ],
+  );
   return {
-    live: describeLive(host, recorded, links),
-    steps: [...planPodLinksRemoval(links), ...stores.steps, ...records.flatMap(({ steps }) => steps)],
-    notes: [
-      ...records.flatMap(({ notes }) => notes),
-      ...others.map(
-        ({ key, record }) =>
-          `the addresses of ${formatKey(key)} are managed by ${record?.ipam}, which is not told: DEL it by its runtime first`,
-      ),
-    ],
+    ...joinRemovals([stores, ...records, { steps: [], notes: managed }]),
     addresses: stores.addresses,
   };
-}
-
-/** Alive is what has a link, or a namespace that is there under a name of its own. */
-function describeLive(host: Host, recorded: readonly Recorded[], links: readonly ObservedLink[]): string[] {
-  const veths = podLinks(links);
-  const veth = ({ network, containerId, ifname }: AttachmentKey) =>
-    hostVethName(network, containerId, ifname);
-  const hasLink = (key: AttachmentKey) => veths.some(({ name }) => name === veth(key));
-  const live = recorded.flatMap(({ key, record }) => {
-    const hasNetns =
-      record !== null && record.bootId === host.bootId() && isNetnsFile(record) && host.isNetns(record.netns);
-    if (!hasNetns && !hasLink(key)) return [];
-    return [`${formatKey(key)} (${record?.netns || veth(key)})`];
-  });
-  const known = new Set(recorded.map(({ key }) => veth(key)));
-  const unknown = veths.filter(({ name }) => !known.has(name));
-  return [
-    ...live,
-    ...unknown.map(({ name, alias }) => {
-      const key = parseVethAlias(alias);
-      return key === null ? name : `${formatKey(key)} (${name})`;
-    }),
-  ];
 }
 
 /** Our own network's folders of reservations whole; of any other what is an attachment's of ours, and our markers. */
@@ -102,7 +73,7 @@ function planStores(
   host: Host,
   { cniDir }: UninstallSettings,
   recorded: readonly Recorded[],
-): { readonly steps: readonly Step[]; readonly addresses: readonly Address[] } {
+): AttachmentsRemoval {
   const root = `${cniDir}/networks`;
   const folders = new Map<string, string>();
   const networks = namesIn(root, host) ?? [];
@@ -112,15 +83,17 @@ function planStores(
   }
   const why = "reservations of addresses";
   const steps: Step[] = [];
+  const notes: string[] = [];
   const addresses: Address[] = [];
   for (const [path, network] of folders) {
     const names = namesIn(path, host);
     if (network === OWN_NETWORK) {
-      const removal = planFolderRemoval(path, names, (name) => isStoreFile(name, true), why).steps;
-      steps.push(...removal);
+      const whole = planFolderRemoval(path, names, (name) => isStoreFile(name, true), why);
+      steps.push(...whole.steps);
+      notes.push(...whole.notes);
       // Made by the first reservation of any network; when it was ours nobody else needs it.
       const isAlone = path === `${root}/${OWN_NETWORK}` && networks.length === 1;
-      if (isAlone && removal.some((step) => step.op === "folder.remove")) {
+      if (isAlone && whole.steps.some((step) => step.op === "folder.remove")) {
         steps.push({ op: "folder.remove", path: root, netns: HOST, why });
       }
       addresses.push(...(names ?? []).flatMap((name) => addressOfFile(name) ?? []));
@@ -139,7 +112,7 @@ function planStores(
     const markers = (names ?? []).filter((name) => isStoreFile(name, false)).sort();
     steps.push(...markers.map((name) => removeFile(`${path}/${name}`, why)));
   }
-  return { steps, addresses };
+  return { steps, notes, addresses };
 }
 
 function isHolder(host: Host, folder: string, address: Address, key: AttachmentKey): boolean {

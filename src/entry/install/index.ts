@@ -1,18 +1,13 @@
 import { OWN_TYPE } from "../../cni/config.ts";
+import { hintOfDisk } from "../../host/disk-hint.ts";
 import { HostError, messageOf } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { formatPlan } from "../../plan/format.ts";
-import { OLD_CONF_FILE } from "../../topology/conf-file.ts";
-import {
-  InstallConflict,
-  KEPT_SUFFIX,
-  LOOPBACK,
-  type ObservedInstall,
-  planInstall,
-} from "../../topology/install.ts";
+import { type ConfFile, KEPT_SUFFIX } from "../../topology/conf-file.ts";
+import { InstallConflict, LOOPBACK, type ObservedInstall, planInstall } from "../../topology/install.ts";
+import { readConfigs } from "../read.ts";
 import { VERSION } from "../version.ts";
 import { type InstallSettings, parseInstall } from "./options.ts";
-import { readFolder } from "./read.ts";
 
 /** What another installer takes to write and fsync 100 MB on a busy disk. */
 const LOCK_TIMEOUT_MS = 60_000;
@@ -38,7 +33,9 @@ export async function runInstall(
     return await (dryRun || !isFolder(binDir) ? work() : host.withLock(binDir, LOCK_TIMEOUT_MS, work));
   } catch (error) {
     host.log(`install: ${messageOf(error)}`);
-    if (error instanceof HostError || error instanceof InstallConflict) host.log(`to do: ${error.hint}`);
+    const isHinted = error instanceof HostError || error instanceof InstallConflict;
+    const hint = isHinted ? error.hint : hintOfDisk(error);
+    if (hint !== null) host.log(`to do: ${hint}`);
     return 1;
   }
 }
@@ -76,9 +73,18 @@ function observeInstall({ binDir, confDir }: InstallSettings, source: string, ho
     loopback: loopback === null ? "absent" : isBroken ? "broken" : "there",
     hasTemporary: isThere(`${binary}.tmp`),
     hasKeptBinary: isThere(`${binary}${KEPT_SUFFIX}`),
-    hasKeptConfig: isThere(`${confDir}/${OLD_CONF_FILE}${KEPT_SUFFIX}`),
-    configs: readFolder(confDir, host),
+    configs: readOthers(confDir, host),
   };
+}
+
+/** The plugin can be installed without a look at them. */
+function readOthers(confDir: string, host: Host): ConfFile[] {
+  try {
+    return readConfigs(confDir, host);
+  } catch (error) {
+    host.log(`warning: whether another configuration is in the way can't be seen: ${messageOf(error)}`);
+    return [];
+  }
 }
 
 function observeBinary(path: string, host: Host): ObservedInstall["binary"] {

@@ -15,7 +15,7 @@ export interface UninstallSettings extends InstallSettings {
   readonly dataDir: string;
   /** Reservations (`networks`) and the runtime's cache of results (`results`). */
   readonly cniDir: string;
-  /** Although an agent runs, or pods are attached. */
+  /** Although pods are attached, or something can't be looked at. */
   readonly force: boolean;
 }
 
@@ -37,7 +37,6 @@ export function parseInstall(
     .description("puts minicni, and loopback where there is none, where runtimes look for plugins")
     .addOption(FOLDERS.bin())
     .addOption(FOLDERS.conf())
-    .addOption(FOLDERS.state().hideHelp())
     .addOption(
       new Option("--dry-run", "print what would be done; exit 3 when it is anything").default(false),
     );
@@ -57,7 +56,9 @@ export function parseUninstall(
     .addOption(FOLDERS.state())
     .addOption(FOLDERS.data())
     .addOption(FOLDERS.cni())
-    .addOption(new Option("--force", "although an agent runs or pods are attached").default(false))
+    .addOption(
+      new Option("--force", "although pods are attached, or something can't be looked at").default(false),
+    )
     .addOption(
       new Option("--dry-run", "print what would be done; exit 3 when it is anything").default(false),
     );

@@ -9,19 +9,27 @@ import {
   joinRemovals,
   planDevicesRemoval,
   planFolderRemoval,
+  planPodLinksRemoval,
   planRoutesRemoval,
   type Removal,
   removeFile,
 } from "../../topology/uninstall.ts";
 import {
+  isOfGoMinicni,
   isStateFile,
   planConflistRemoval,
   planProgramsRemoval,
   STATE_FOLDERS,
 } from "../../topology/uninstall-files.ts";
-import { type AttachmentsRemoval, planAttachmentsRemoval } from "./attachments.ts";
+import { namesIn, readConfigs, readText } from "../read.ts";
+import {
+  type AttachmentsRemoval,
+  planAttachmentsRemoval,
+  type Recorded,
+  readAttachments,
+} from "./attachments.ts";
+import { describePods, describePorts, describeUnseen, type Obstacle } from "./obstacles.ts";
 import type { UninstallSettings } from "./options.ts";
-import { namesIn, readFolder, readText } from "./read.ts";
 import { planRulesRemoval } from "./rules.ts";
 
 /** All that minicni left on a node, and how it goes. */
@@ -32,13 +40,12 @@ export interface Remains {
   readonly notes: readonly string[];
   /** What could not be looked at: it may be left. */
   readonly faults: readonly string[];
-  /** Pods that are cut off. */
-  readonly live: readonly string[];
+  /** Why nothing may be removed without `--force`. */
+  readonly obstacles: readonly Obstacle[];
   readonly addresses: readonly Address[];
 }
 
 const NO_REMOVAL: Removal = { steps: [], notes: [] };
-const NO_ATTACHMENTS: AttachmentsRemoval = { live: [], steps: [], notes: [], addresses: [] };
 
 /**
  * Looks at the whole node and plans the removal of what is ours, in an order in which a run that is killed leaves a node
@@ -58,32 +65,57 @@ export async function observeRemains(host: Host, settings: UninstallSettings): P
     }
   };
   const links = look<ObservedLink[]>("links", [], () => host.links());
-  const configs = look(confDir, [], () => readFolder(confDir, host));
-  const pods = look("attachments", NO_ATTACHMENTS, () => planAttachmentsRemoval(host, settings, links));
+  const recorded = look<Recorded[] | null>("attachments", null, () =>
+    readAttachments(host, settings.stateDir),
+  );
+  const unseen = [...faults];
+  const configs = look(confDir, [], () => readConfigs(confDir, host));
+  const names = look(binDir, [], () => host.listFolder(binDir));
+  const isOthers = isOfGoMinicni({ names, configs });
+  const pods =
+    recorded === null
+      ? null
+      : look<AttachmentsRemoval | null>("addresses", null, () =>
+          planAttachmentsRemoval(host, settings, recorded),
+        );
   const rules = await planRulesRemoval(host, faults);
   const routes = look<Step[]>("routes", [], () => planRoutesRemoval(host.routeTable(), links));
   const programs = look(binDir, NO_REMOVAL, () => {
     const found = host.observeFile(`${binDir}/${LOOPBACK}`);
     const loopback = found?.kind === "link" ? found.target : null;
-    return planProgramsRemoval({ binDir, confDir, names: host.listFolder(binDir), loopback, configs });
+    return planProgramsRemoval({ binDir, confDir, names, loopback, configs });
   });
-  const conflist = planConflistRemoval(confDir, configs);
   const { steps, notes } = joinRemovals([
-    conflist,
-    pods,
+    planConflistRemoval(confDir, configs),
+    { steps: planPodLinksRemoval(links), notes: [] },
+    pods ?? NO_REMOVAL,
     { steps: [...rules, ...routes], notes: [] },
-    planDevicesRemoval(links),
-    look(settings.stateDir, NO_REMOVAL, () => planState(host, settings, pods)),
+    planDevicesRemoval(links, { isOthers }),
+    // Without a look at the attachments it is not known what in it is to stay.
+    pods === null ? NO_REMOVAL : look(settings.stateDir, NO_REMOVAL, () => planState(host, settings, pods)),
     look(settings.cniDir, NO_REMOVAL, () => planResults(host, settings)),
+    look("folders", NO_REMOVAL, () => describeLinks(host, settings)),
   ]);
   return {
     plan: steps,
     programs: programs.steps,
     notes: [...notes, ...programs.notes],
     faults,
-    live: pods.live,
-    addresses: pods.addresses,
+    obstacles: [
+      ...describeUnseen(unseen),
+      ...describePods(host, recorded ?? [], links),
+      ...(isOthers ? [] : describePorts(links)),
+    ],
+    addresses: pods?.addresses ?? [],
   };
+}
+
+/** What a link leads to may be anybody's. */
+function describeLinks(host: Host, { stateDir, dataDir, cniDir }: UninstallSettings): Removal {
+  const links = [stateDir, dataDir, `${cniDir}/networks`].filter(
+    (path) => host.observeFile(path)?.kind === "link",
+  );
+  return { steps: [], notes: links.map((path) => `${path} is a link: what is behind it stays`) };
 }
 
 const STATE = "state of minicni";

@@ -8,11 +8,15 @@ import { planRemoval, type RulesPlace, unlessFailed } from "../agent/rules-chain
 
 const VARIANTS: readonly IptablesVariant[] = ["nft", "legacy"];
 
+const NO_IPTABLES =
+  "rules: no iptables on the PATH, and chains of minicni may be there: install it, or use that of minicni's image; " +
+  "a reboot takes them away as well";
+
 /** The steps that take all of our rules out of both iptables, for both families, and out of nftables. */
 export async function planRulesRemoval(host: Host, faults: string[]): Promise<Step[]> {
   const steps: Step[] = [];
   const places = placesOf(host);
-  if (places.length === 0) faults.push("rules: no iptables on the PATH; the image of minicni has it");
+  if (places.length === 0 && (await mayHaveChains(host))) faults.push(NO_IPTABLES);
   for (const place of places) {
     const planAll = async () => [
       ...(await planRemoval(host, place, faults)).plan,
@@ -20,10 +24,21 @@ export async function planRulesRemoval(host: Host, faults: string[]): Promise<St
     ];
     steps.push(...((await unlessFailed(faults, planAll)) ?? []));
   }
+  // On a node without it the plugin, which runs it, made no tables.
   if (host.findProgram("nft") === null) return steps;
   const { exitCode, stdout, stderr } = await host.spawn({ argv: ["nft", "list", "tables"] });
   if (exitCode !== 0) faults.push(`\`nft list tables\` failed: ${inLine(stderr)}`);
   return [...steps, ...planTablesRemoval(exitCode === 0 ? stdout : "")];
+}
+
+/** Without iptables: whether there is anything in its tables that could be ours. */
+async function mayHaveChains(host: Host): Promise<boolean> {
+  const isLegacy = FAMILIES.some((family) =>
+    ["filter", "nat"].some((table) => isTableThere(host, family, "legacy", table)),
+  );
+  if (isLegacy || host.findProgram("nft") === null) return true;
+  const { exitCode, stdout } = await host.spawn({ argv: ["nft", "list", "chains"] });
+  return exitCode !== 0 || /^\s*chain MINICNI-/m.test(stdout);
 }
 
 /** Both iptables as far as they are there; the plain one where it has no other name. */

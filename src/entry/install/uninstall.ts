@@ -1,6 +1,7 @@
+import { hintOfDisk } from "../../host/disk-hint.ts";
 import { BusyError, HostError, messageOf } from "../../host/errors.ts";
 import type { Host, StepFailure } from "../../host/machine.ts";
-import { formatPlan } from "../../plan/format.ts";
+import { formatPlan, formatStep } from "../../plan/format.ts";
 import type { Plan } from "../../plan/step.ts";
 import { parseUninstall, type UninstallSettings } from "./options.ts";
 import { observeRemains, type Remains } from "./remains.ts";
@@ -9,8 +10,6 @@ import { observeRemains, type Remains } from "./remains.ts";
 const LIMIT_MS = 300_000;
 /** What a killed agent's last child may still hold the lock for. */
 const LOCK_TIMEOUT_MS = 3_000;
-/** Pods that are named; a node has at most some hundred. */
-const MOST_NAMED = 10;
 
 type Print = (text: string) => void;
 
@@ -26,40 +25,41 @@ export async function runUninstall(args: readonly string[], host: Host, print: P
     return settings.dryRun ? await preview(settings, host, print) : await uninstall(settings, host, print);
   } catch (error) {
     host.log(`uninstall: ${messageOf(error)}`);
-    if (error instanceof HostError) host.log(`to do: ${error.hint}`);
+    const hint = error instanceof HostError ? error.hint : hintOfDisk(error);
+    if (hint !== null) host.log(`to do: ${hint}`);
     return 1;
   }
 }
 
 async function preview(settings: UninstallSettings, host: Host, print: Print): Promise<number> {
   const remains = await observeRemains(host, settings);
-  const isRunning = await isAgentRunning(settings, host);
+  if (await isInUse(settings, host)) host.log(`would refuse: ${describeUse(settings)}`);
   tell(remains, host);
-  for (const { reason, advice } of refusals(remains, isRunning, settings)) {
+  for (const { reason, advice } of remains.obstacles) {
     host.log(settings.force ? `warning: ${reason}` : `would refuse: ${reason}; ${advice}`);
   }
   const whole = wholeOf(remains);
   print(formatPlan(whole));
-  return whole.length === 0 ? 0 : 3;
+  if (whole.length > 0) return 3;
+  return remains.faults.length > 0 ? 1 : 0;
 }
 
 async function uninstall(settings: UninstallSettings, host: Host, print: Print): Promise<number> {
-  const { stateDir, force } = settings;
-  const work = (isRunning: boolean) =>
-    withoutCalls(settings, host, () => remove(settings, isRunning, host, print));
+  const work = () => withoutCalls(settings, host, () => remove(settings, host, print));
   const lock = agentLock(settings);
   // Nobody made it, nobody holds it; a lock of ours would make the folder anew.
-  if (!host.isFile(lock)) return work(false);
+  if (!host.isFile(lock)) return work();
   let isBegun = false;
   try {
     return await host.withLock(lock, LOCK_TIMEOUT_MS, () => {
       isBegun = true;
-      return work(false);
+      return work();
     });
   } catch (error) {
     if (isBegun || !(error instanceof BusyError)) throw error;
-    if (force) host.log(`warning: going on although an agent holds ${stateDir}/agent.lock`);
-    return work(true);
+    // Not even by force: an agent makes all of it again.
+    host.log(`uninstall: refused: ${describeUse(settings)}`);
+    return 1;
   }
 }
 
@@ -67,7 +67,14 @@ function agentLock({ stateDir }: UninstallSettings): string {
   return `${stateDir}/agent.lock`;
 }
 
-async function isAgentRunning(settings: UninstallSettings, host: Host): Promise<boolean> {
+function describeUse(settings: UninstallSettings): string {
+  return (
+    `an agent, or another uninstall, runs on this node (it holds ${agentLock(settings)}); ` +
+    "delete the DaemonSet first: kubectl delete -f k8s/minicni.yaml"
+  );
+}
+
+async function isInUse(settings: UninstallSettings, host: Host): Promise<boolean> {
   const lock = agentLock(settings);
   if (!host.isFile(lock)) return false;
   try {
@@ -89,18 +96,13 @@ function withoutCalls(
   return host.isFile(lock) ? host.withAttachmentLock(lock, null, work, { isOptional: true }) : work();
 }
 
-async function remove(
-  settings: UninstallSettings,
-  isRunning: boolean,
-  host: Host,
-  print: Print,
-): Promise<number> {
+async function remove(settings: UninstallSettings, host: Host, print: Print): Promise<number> {
   const remains = await observeRemains(host, settings);
-  const reasons = refusals(remains, isRunning, settings);
-  if (reasons.length > 0 && !settings.force) {
-    for (const { reason, advice } of reasons) host.log(`uninstall: refused: ${reason}; ${advice}`);
-    return 1;
+  const { obstacles, faults, plan, programs } = remains;
+  for (const { reason, advice } of obstacles) {
+    host.log(settings.force ? `warning: ${reason}` : `uninstall: refused: ${reason}; ${advice}`);
   }
+  if (obstacles.length > 0 && !settings.force) return 1;
   tell(remains, host);
   const whole = wholeOf(remains);
   print(formatPlan(whole));
@@ -109,26 +111,38 @@ async function remove(
       "net.ipv4.ip_forward and net.ipv6.conf.all.forwarding stay as they are: others may rely on them",
     );
   }
-  const failures = await host.executeEach(remains.plan);
+  const failures = await host.executeEach(plan);
   forget(remains, host);
   // What went by itself (a pod's link, with its namespace) is as good as removed.
-  const left = failures.length === 0 ? null : await observeRemains(host, settings);
-  const isLeft = left !== null && left.plan.length + left.faults.length > 0;
-  if (isLeft) return giveUp(failures, host);
-  if (remains.faults.length > 0) {
-    host.log(`to do: see what may be left; ${settings.binDir} stays as it is until all else is gone`);
+  const left = failures.length === 0 ? [] : (await observeRemains(host, settings)).plan;
+  if (left.length > 0) return giveUp(failures, left, host);
+  if (faults.length > 0 && !settings.force) {
+    host.log(
+      `to do: see what may be left; ${settings.binDir} stays as it is until all else is gone; --force removes it all the same`,
+    );
     return 1;
   }
-  const last = await host.executeEach(remains.programs);
-  return last.length === 0 ? 0 : giveUp(last, host);
+  const last = await host.executeEach(programs);
+  return last.length === 0
+    ? 0
+    : giveUp(
+        last,
+        last.map(({ step }) => step),
+        host,
+      );
 }
 
 function wholeOf({ plan, programs }: Remains): Plan {
   return [...plan, ...programs];
 }
 
-function giveUp(failures: readonly StepFailure[], host: Host): number {
-  for (const { command, message } of failures) host.log(`uninstall: \`${command}\` failed: ${message}`);
+/** `left`: what is still to be done. */
+function giveUp(failures: readonly StepFailure[], left: Plan, host: Host): number {
+  const leftSteps = new Set(left.map(formatStep));
+  for (const { step, command, message } of failures) {
+    if (leftSteps.delete(formatStep(step))) host.log(`uninstall: \`${command}\` failed: ${message}`);
+  }
+  for (const step of leftSteps) host.log(`uninstall: left: ${step}`);
   host.log("to do: see why, and run uninstall again: it goes on with what is left");
   return 1;
 }
@@ -146,22 +160,4 @@ function forget({ addresses }: Remains, host: Host): void {
   } catch (error) {
     host.log(`warning: tracked connections of pods are left: ${messageOf(error)}`);
   }
-}
-
-function refusals({ live }: Remains, isRunning: boolean, settings: UninstallSettings) {
-  const reasons: { readonly reason: string; readonly advice: string }[] = [];
-  if (isRunning) {
-    reasons.push({
-      reason: `an agent runs on this node (it holds ${agentLock(settings)})`,
-      advice: "delete the DaemonSet first: kubectl delete -f k8s/minicni.yaml",
-    });
-  }
-  if (live.length > 0) {
-    const more = live.length > MOST_NAMED ? `, and ${live.length - MOST_NAMED} more` : "";
-    reasons.push({
-      reason: `attached to minicni: ${live.slice(0, MOST_NAMED).join(", ")}${more}`,
-      advice: "drain the node first (kubectl drain NODE --ignore-daemonsets), or cut them off by --force",
-    });
-  }
-  return reasons;
 }

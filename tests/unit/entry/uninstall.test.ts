@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { runUninstall } from "../../../src/entry/install/uninstall.ts";
+import { writeRecord } from "../../../src/host/records.ts";
 import { formatConflist } from "../../../src/topology/conflist.ts";
 import { createFakeMachine, type FakeMachine, fakeLink } from "../../twin/machine.ts";
+import { fakeRecord } from "../../twin/record.ts";
 
 const CONFLIST = "/etc/cni/net.d/10-minicni.conflist";
 
@@ -70,12 +72,72 @@ describe("uninstall", () => {
     expect(machine.executed).toEqual([]);
   });
 
-  test("what can't be looked at is told, the rest goes, and the exit code is 1", async () => {
+  test("what can't be looked at is told, the rest goes, and the exit code is 1; --force goes to the end", async () => {
     machine.findProgram = () => null;
     expect(await uninstall()).toBe(1);
     expect(log()).toContain("no iptables on the PATH");
     expect(log()).toContain("/opt/cni/bin stays as it is until all else is gone");
     expect(machine.files.has(CONFLIST)).toBe(false);
     expect(machine.files.has("/opt/cni/bin/minicni")).toBe(true);
+    expect(await uninstall("--dry-run")).toBe(3);
+    expect(await uninstall("--force")).toBe(0);
+    expect(machine.files.has("/opt/cni/bin/minicni")).toBe(false);
+    expect(await uninstall("--dry-run")).toBe(1);
+  });
+
+  test("a node without iptables has no rules by it, as nft shows", async () => {
+    let chains = "table ip nat {\n\tchain MINICNI-MASQ-0a1b2c3d {\n\t}\n}\n";
+    machine.findProgram = (name) => (name === "nft" ? "/usr/sbin/nft" : null);
+    machine.answer = ({ argv }) => ({ exitCode: 0, stdout: argv.includes("chains") ? chains : "" });
+    expect(await uninstall()).toBe(1);
+    chains = "table ip nat {\n\tchain POSTROUTING {\n\t}\n}\n";
+    expect(await uninstall()).toBe(0);
+  });
+
+  test("pods that can't be looked for are no reason to take them for none", async () => {
+    machine.links = () => {
+      throw new Error("netlink: EPERM");
+    };
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain("whether pods are attached to minicni can't be seen: links: netlink: EPERM");
+    expect(machine.executed).toEqual([]);
+  });
+
+  test("a pod whose namespace can't be looked at counts as alive, and nobody's state is called foreign", async () => {
+    const key = { network: "minicni", containerId: "pod1", ifname: "eth0" };
+    const record = fakeRecord("minicni", "pod1", { bootId: machine.bootId() });
+    writeRecord(machine, "/run/minicni", key, record);
+    machine.isNetns = () => {
+      throw new Error("EACCES");
+    };
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain("attached to minicni: minicni pod1 eth0 (/run/netns/pod1)");
+    expect(log()).not.toContain("not minicni's");
+  });
+
+  test("a port of the bridge that is somebody else's is not cut off", async () => {
+    machine.network.addLink({ name: "minicni0", kind: "bridge", index: 50 });
+    machine.network.addLink({ name: "vethgo1", kind: "veth", masterIndex: 50 });
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain(
+      "vethgo1 is a port of minicni0 and not minicni's; take it off first (ip link set",
+    );
+    expect(machine.executed).toEqual([]);
+    expect(await uninstall("--force")).toBe(0);
+    expect(machine.linksByName.has("minicni0")).toBe(false);
+  });
+
+  test("a node that has Go minicni only is left as it is", async () => {
+    machine.files.delete(CONFLIST);
+    machine.linksByName.delete("minicni.vxlan");
+    machine.files.set(
+      "/etc/cni/net.d/05-go.conf",
+      JSON.stringify({ type: "minicni", subnet: "10.1.0.0/24" }),
+    );
+    machine.network.addLink({ name: "minicni0", kind: "bridge", index: 50 });
+    machine.network.addLink({ name: "vethgo1", kind: "veth", masterIndex: 50 });
+    expect(await uninstall()).toBe(0);
+    expect(printed).toEqual(["# nothing to change\n"]);
+    expect(log()).toContain("/opt/cni/bin/minicni is of Go minicni: it stays");
   });
 });

@@ -22,7 +22,6 @@ function observed(more: Partial<ObservedInstall> = {}): ObservedInstall {
     loopback: "there",
     hasTemporary: false,
     hasKeptBinary: false,
-    hasKeptConfig: false,
     configs: [],
     ...more,
   };
@@ -85,7 +84,36 @@ describe("planInstall", () => {
     expect(second).toContain("mv -n /net.d/10-minicni.conf /net.d/10-minicni.conf.replaced\n");
     // What was kept first is what was there before us.
     expect(planned({ ...more, hasKeptBinary: true })[0]).not.toContain("ln ");
-    expect(planned({ ...more, hasKeptConfig: true })[1]).toContain("rm -f /net.d/10-minicni.conf.replaced\n");
+    const configs = [...more.configs, config("10-minicni.conf.replaced", OLD)];
+    expect(planned({ ...more, configs })[1]).toContain("rm -f /net.d/10-minicni.conf.replaced\n");
+  });
+
+  test.each(["05-minicni.conf", "20-net.conf"])(
+    "knows Go minicni by what its configuration says, as %s",
+    (name) => {
+      const more = { configs: [config(name, OLD)], binary: { digest: OTHER, isExecutable: true } };
+      const [first, second] = planned(more);
+      expect(first).toContain("ln /bin/minicni /bin/minicni.replaced\n");
+      expect(second).toContain(`mv -n /net.d/${name} /net.d/${name}.replaced\n`);
+    },
+  );
+
+  test("says that a runtime stops at what is no configuration", () => {
+    const { notes } = planInstall(observed({ configs: [config("05-torn.conf", "{")] }));
+    expect(notes[0]).toContain("is no network configuration that can be read");
+    expect(notes[0]).toContain("containerd stops at it, and no pod starts");
+  });
+
+  test("has nothing to say of a list before ours that calls our plugin", () => {
+    const text = JSON.stringify({ name: "mine", plugins: [{ type: "minicni" }, { type: "portmap" }] });
+    expect(planInstall(observed({ configs: [config("05-mine.conflist", text)] })).notes).toEqual([]);
+  });
+
+  test("writes names that can be pasted, and breaks no line by a stranger's text", () => {
+    const text = JSON.stringify({ name: "a\nb", type: "x" });
+    const { notes } = planInstall(observed({ configs: [config("05 it's.conf", text)] }));
+    expect(notes[0]).toContain(`mv '/net.d/05 it'\\''s.conf' '/net.d/05 it'\\''s.conf'.disabled`);
+    expect(notes[0]).not.toContain("\n");
   });
 
   test("names what sorts before ours, and nothing else", () => {

@@ -73,7 +73,7 @@ describe("planProgramsRemoval", () => {
   const names = ["loopback", "minicni", "minicni.replaced"];
 
   test("takes the plugin, our link to it and what a killed installer left", () => {
-    expect(planned({})).toEqual(["rm -f /bin/loopback", "rm -f /bin/minicni.tmp", "rm -f /bin/minicni"]);
+    expect(planned({})).toEqual(["rm -f /bin/minicni.tmp", "rm -f /bin/loopback", "rm -f /bin/minicni"]);
   });
 
   test.each([null, "elsewhere"])("leaves a loopback that is no link of ours (%j)", (loopback) => {
@@ -90,6 +90,24 @@ describe("planProgramsRemoval", () => {
     expect(planned({ names, loopback: null, configs: [old] })).toEqual(back.slice(2));
     expect(planned({ names: ["minicni.replaced"], loopback: null, configs: [old] })).toEqual(back.slice(3));
     expect(planned({ names: ["minicni"], loopback: null, configs: [old] })).toEqual([]);
+  });
+
+  test("without a plugin to come back ours goes before the configuration comes, which would make it Go minicni's", () => {
+    const names = ["minicni"];
+    const whole = ["rm -f /bin/minicni", "mv -n /net.d/10-minicni.conf.replaced /net.d/10-minicni.conf"];
+    expect(planned({ names, loopback: null, configs: [kept] })).toEqual(whole);
+    expect(planned({ names: [], loopback: null, configs: [kept] })).toEqual(whole.slice(1));
+  });
+
+  test.each(["05-x.conf", "10-minicni.conf"])("leaves Go minicni, in use by %s, alone", (name) => {
+    const { steps, notes } = planProgramsRemoval(
+      observed({ names: ["minicni"], configs: [{ name, text: OLD }] }),
+    );
+    expect(steps).toEqual([]);
+    expect(notes).toEqual([
+      `/net.d/${name} is of Go minicni: it stays`,
+      "/bin/minicni is of Go minicni: it stays",
+    ]);
   });
 
   test("leaves a configuration that came behind ours, and tells", () => {

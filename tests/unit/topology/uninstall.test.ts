@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { formatPlan } from "../../../src/plan/format.ts";
 import { RouteTable, RTN_UNICAST, type TableRoute } from "../../../src/plan/route-table.ts";
 import {
+  foreignPorts,
   planDevicesRemoval,
   planFolderRemoval,
   planPodLinksRemoval,
@@ -62,7 +63,7 @@ describe("links", () => {
       fakeLink({ name: "mcni0123456789a", kind: "veth", masterIndex: 5 }),
       fakeLink({ name: "cni0", kind: "bridge" }),
     ];
-    const { steps, notes } = planDevicesRemoval(links);
+    const { steps, notes } = planDevicesRemoval(links, { isOthers: false });
     expect(formatPlan(steps)).toBe(
       [
         "# devices of minicni",
@@ -76,19 +77,33 @@ describe("links", () => {
     expect(notes).toEqual([]);
   });
 
-  test("of our names but another kind stay, and so do foreign ports; both are told", () => {
+  test("of our names but another kind stay, which is told", () => {
+    const links = [
+      fakeLink({ name: "minicni0", kind: "bridge", index: 5 }),
+      fakeLink({ name: "minicni.vxlan", kind: "" }),
+    ];
+    expect(planDevicesRemoval(links, { isOthers: false })).toMatchObject({
+      steps: [{ op: "link.del", name: "minicni0" }],
+      notes: ["minicni.vxlan is no vxlan but a device: it stays"],
+    });
+  });
+
+  test("of our bridge are foreign that are neither pods' nor gateways'", () => {
     const links = [
       fakeLink({ name: "minicni0", kind: "bridge", index: 5 }),
       fakeLink({ name: "tap0", kind: "tun", masterIndex: 5 }),
-      fakeLink({ name: "minicni.vxlan", kind: "" }),
+      fakeLink({ name: "vethgo1", kind: "veth", masterIndex: 5 }),
+      fakeLink({ name: "tap1", kind: "tun", masterIndex: 6 }),
+      fakeLink({ name: "mcnig0123456789", kind: "veth", masterIndex: 5 }),
+      fakeLink({ name: "mcni0123456789a", kind: "veth", masterIndex: 5 }),
     ];
-    expect(planDevicesRemoval(links)).toMatchObject({
-      steps: [{ op: "link.del", name: "minicni0" }],
-      notes: [
-        "minicni.vxlan is no vxlan but a device: it stays",
-        "tap0 is a port of minicni0 and not minicni's: it stays",
-      ],
-    });
+    expect(foreignPorts(links)).toEqual(["tap0", "vethgo1"]);
+    expect(foreignPorts(links.slice(1))).toEqual([]);
+  });
+
+  test("of Go minicni, which has the same bridge, stay", () => {
+    const links = [fakeLink({ name: "minicni0", kind: "bridge", index: 5 })];
+    expect(planDevicesRemoval(links, { isOthers: true })).toEqual({ steps: [], notes: [] });
   });
 });
 

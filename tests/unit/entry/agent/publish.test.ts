@@ -143,6 +143,13 @@ describe("the conflist on disk", () => {
     expect(readFileSync(`${root}/net.d/09-minicni.conflist`, "utf8")).toBe("theirs");
   });
 
+  test("one before ours that calls our plugin, perhaps among others, is no stranger", () => {
+    mkdirSync(`${root}/net.d`);
+    const list = { name: "minicni", plugins: [{ type: "minicni" }, { type: "portmap" }] };
+    writeFileSync(`${root}/net.d/05-minicni.conflist`, JSON.stringify(list));
+    expect(publisher.conflist().before).toEqual([]);
+  });
+
   test("where something else has the name, that is a fault, and the temporary file goes", () => {
     mkdirSync(conflist(), { recursive: true });
     writeFileSync(`${conflist()}/inside`, "");

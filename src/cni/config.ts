@@ -53,7 +53,7 @@ export function parseJson(stdin: string): unknown {
  */
 export function parseNetConf(json: unknown, lenient = false, needsList = false): NetConf {
   const { raw: written, ignored } = readKeys(json, lenient, needsList);
-  const raw = withoutOldForm(written);
+  const raw = withoutOldForm(written, lenient);
   const cniVersion = parseVersion(raw.cniVersion || OLDEST_VERSION);
   const network = raw.name ?? "";
   if (network === "") throw new CniError(CNI_CODE.invalidConfig, "missing network name");
@@ -79,8 +79,13 @@ export function parseNetConf(json: unknown, lenient = false, needsList = false):
 }
 
 /** Go minicni's form, `subnet` at the top level and no `ipam`, in ours: one range, and a default route as it made. */
-function withoutOldForm(raw: RawNetConf): RawNetConf {
-  if (typeof raw.subnet !== "string" || raw.ipam || raw.type !== OWN_TYPE) return raw;
+function withoutOldForm(raw: RawNetConf, lenient: boolean): RawNetConf {
+  if (raw.subnet === undefined || raw.ipam || raw.type !== OWN_TYPE) return raw;
+  if (typeof raw.subnet !== "string") {
+    if (lenient) return raw;
+    const details = `subnet=${JSON.stringify(raw.subnet)}`;
+    throw new CniError(CNI_CODE.invalidConfig, "subnet must be a network such as 10.244.1.0/24", details);
+  }
   const ipam = { ranges: [[{ subnet: raw.subnet }]], dataDir: raw.dataDir };
   return { ...raw, ipam, isDefaultGateway: raw.isDefaultGateway ?? true };
 }

@@ -35,6 +35,11 @@ export function nodePath(stateDir: string): string {
   return `${stateDir}/node.json`;
 }
 
+/** Held by the agent of a node as long as it runs. */
+export function agentLock(stateDir: string): string {
+  return `${stateDir}/agent.lock`;
+}
+
 /** Whether pods of this configuration get their addresses from the agent's pod CIDRs. */
 export function needsAgent({ raw }: NetConf): boolean {
   return !raw.ipam && !hasNoAddresses(raw) && !raw.runtimeConfig?.ipRanges?.length;

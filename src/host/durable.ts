@@ -1,22 +1,46 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { folderOf } from "./disk-hint.ts";
 import { errnoOf } from "./errors.ts";
-import { temporaryOf } from "./files.ts";
+import { temporaryOf, unlessMissing } from "./files.ts";
 
 /**
- * Replaces a file so that after a power cut it has the old text or this one: temp file in the same folder
- * (`<path>.tmp`), fsync, rename, fsync of the folder. A missing folder is made (0755), one that is there stays the same
- * inode. Throws what the disk says, with the path; the temp file is gone then.
+ * Replaces a file so that after a power cut it has the old text or this one, as {@link replaceByRename}. A missing folder
+ * is made (0755), one that is there stays the same inode. Throws what the disk says, with the path.
  */
 export function writeDurably(path: string, text: string, mode: number): void {
-  const folder = path.slice(0, path.lastIndexOf("/"));
-  const temporary = temporaryOf(path);
+  const folder = folderOf(path);
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   try {
-    // What a killed writer left may have another mode, or be a link to elsewhere.
-    rmSync(temporary, { force: true });
+    replaceByRename(path, mode, (file) => writeFileSync(file, text));
+  } catch (error) {
+    // write(2) on a full disk does not tell the path, open(2) does.
+    if (error instanceof Error && !error.message.includes(folder)) error.message += ` '${path}'`;
+    throw error;
+  }
+}
+
+/**
+ * Temp file in the same folder (`<path>.tmp`), which `fill` writes by its descriptor; fsync, rename, fsync of the folder.
+ * The mode is this one whatever the umask. Throws what the disk says; the temp file is gone then.
+ */
+export function replaceByRename(path: string, mode: number, fill: (file: number) => void): void {
+  const temporary = temporaryOf(path);
+  // What a killed writer left may have another mode, or be a link to elsewhere.
+  removeFile(temporary);
+  try {
     const file = openSync(temporary, "wx", mode);
     try {
-      writeFileSync(file, text);
+      fill(file);
+      fchmodSync(file, mode);
       fsyncSync(file);
     } finally {
       closeSync(file);
@@ -24,17 +48,20 @@ export function writeDurably(path: string, text: string, mode: number): void {
     renameSync(temporary, path);
   } catch (error) {
     forget(temporary);
-    // write(2) on a full disk does not tell the path, open(2) does.
-    if (error instanceof Error && !error.message.includes(folder)) error.message += ` '${path}'`;
     throw error;
   }
-  syncFolder(folder);
+  syncFolder(folderOf(path));
+}
+
+/** No error when it is gone. By unlink(2), as rmSync tells EPERM and ENOTDIR as EFAULT. */
+export function removeFile(path: string): void {
+  unlessMissing(() => unlinkSync(path));
 }
 
 /** On a read-only file system even removing what is not there may fail: the error that led here is the one to tell. */
 function forget(path: string): void {
   try {
-    rmSync(path, { force: true });
+    removeFile(path);
   } catch {
     // Told by the caller's own error.
   }

@@ -1,8 +1,5 @@
 import {
-  chmodSync,
   closeSync,
-  constants,
-  fsyncSync,
   linkSync,
   lstatSync,
   openSync,
@@ -11,15 +8,14 @@ import {
   renameSync,
   rmdirSync,
   symlinkSync,
-  unlinkSync,
   writeSync,
 } from "node:fs";
 import type { ObservedFile } from "../plan/state.ts";
 import type { FileOperation } from "../plan/step.ts";
 import { folderOf, hintOfDisk } from "./disk-hint.ts";
-import { syncFolder } from "./durable.ts";
+import { removeFile, replaceByRename, syncFolder } from "./durable.ts";
 import { HostError, messageOf } from "./errors.ts";
-import { temporaryOf, unlessMissing } from "./files.ts";
+import { unlessMissing } from "./files.ts";
 
 /** Of a file that is copied or hashed at once: a binary of 100 MB is never in memory as a whole. */
 const CHUNK_BYTES = 1 << 20;
@@ -82,7 +78,7 @@ function perform(operation: FileOperation): void {
       syncFolder(folderOf(operation.to));
       break;
     case "file.remove":
-      remove(operation.path);
+      removeFile(operation.path);
       break;
     case "folder.remove":
       unlessMissing(() => rmdirSync(operation.path));
@@ -97,49 +93,15 @@ class ExistsError extends Error {
   }
 }
 
-/** By unlink(2), as rmSync tells EPERM and ENOTDIR as EFAULT. */
-function remove(path: string): void {
-  unlessMissing(() => unlinkSync(path));
-}
-
 function install(from: string, to: string, mode: number): void {
-  const temporary = temporaryOf(to);
-  // What a killed installer left may have another mode, or be a link to elsewhere.
-  remove(temporary);
-  try {
-    copy(from, temporary, mode);
-    renameSync(temporary, to);
-  } catch (error) {
-    forget(temporary);
-    throw error;
-  }
-  syncFolder(folderOf(to));
-}
-
-function copy(from: string, to: string, mode: number): void {
   const source = openSync(from, "r");
   try {
-    const file = openSync(to, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
-    try {
+    replaceByRename(to, mode, (file) =>
       forEachChunk(source, (chunk) => {
         for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at);
-      });
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    // The umask of whoever calls must not take the x from a plugin.
-    chmodSync(to, mode);
+      }),
+    );
   } finally {
     closeSync(source);
-  }
-}
-
-/** On a read-only file system even removing what is not there may fail: the error that led here is the one to tell. */
-function forget(path: string): void {
-  try {
-    remove(path);
-  } catch {
-    // Told by the caller's own error.
   }
 }

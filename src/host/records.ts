@@ -85,11 +85,18 @@ export function removeRecord(host: Host, stateDir: string, key: AttachmentKey): 
   host.removeFile(recordPath(stateDir, key));
 }
 
+const RECORD_FILE = /^([^:]+):([^:]+)\.json$/;
+
+/** Whether a file of a network's folder of records is one, or the temporary file of one. */
+export function isRecordFile(name: string): boolean {
+  return RECORD_FILE.test(name.replace(/\.tmp$/, ""));
+}
+
 /** Attachments of a network that have a record, readable or not, or the temporary file of one whose writer was killed. */
 export function recordedAttachments(host: Host, stateDir: string, network: string): AttachmentKey[] {
   const names = host.listFolder(recordFolder(stateDir, network)).map((name) => name.replace(/\.tmp$/, ""));
   return [...new Set(names)].flatMap((name) => {
-    const [, containerId, ifname] = /^([^:]+):([^:]+)\.json$/.exec(name) ?? [];
+    const [, containerId, ifname] = RECORD_FILE.exec(name) ?? [];
     return containerId === undefined || ifname === undefined ? [] : [{ network, containerId, ifname }];
   });
 }

@@ -4,6 +4,7 @@ import { BusyError, messageOf } from "../../host/errors.ts";
 import { createHost } from "../../host/linux.ts";
 import type { Host } from "../../host/machine.ts";
 import { printError } from "../../host/stdout.ts";
+import { agentLock } from "../node.ts";
 import { VERSION } from "../version.ts";
 import { createBridgeRepair } from "./bridge.ts";
 import { createCondition } from "./condition.ts";
@@ -67,7 +68,7 @@ export async function runAgent(
   const { logFormat: format, stateDir, dryRun } = settings;
   const journal = openJournal(format, dryRun);
   const host = withJournal(machine, journal);
-  const lock = `${stateDir}/agent.lock`;
+  const lock = agentLock(stateDir);
   let isServing = false;
   const serve = () => {
     isServing = true;

@@ -1,5 +1,5 @@
 import type { Host } from "../../host/machine.ts";
-import { type AttachmentRecord, readRecord, recordedAttachments } from "../../host/records.ts";
+import { type AttachmentRecord, isRecordFile, readRecord, recordedAttachments } from "../../host/records.ts";
 import {
   type AttachmentKey,
   addressOfFile,
@@ -51,7 +51,7 @@ export function planAttachmentsRemoval(
     planFolderRemoval(
       `${folder}/${network}`,
       namesIn(`${folder}/${network}`, host),
-      (name) => /^[^:]+:[^:]+\.json(\.tmp)?$/.test(name),
+      isRecordFile,
       "records of attachments",
     ),
   );

@@ -3,6 +3,7 @@ import { BusyError, HostError, messageOf } from "../../host/errors.ts";
 import type { Host, StepFailure } from "../../host/machine.ts";
 import { formatPlan, formatStep } from "../../plan/format.ts";
 import type { Plan } from "../../plan/step.ts";
+import { agentLock } from "../node.ts";
 import { parseUninstall, type UninstallSettings } from "./options.ts";
 import { observeRemains, type Remains } from "./remains.ts";
 
@@ -46,7 +47,7 @@ async function preview(settings: UninstallSettings, host: Host, print: Print): P
 
 async function uninstall(settings: UninstallSettings, host: Host, print: Print): Promise<number> {
   const work = () => withoutCalls(settings, host, () => remove(settings, host, print));
-  const lock = agentLock(settings);
+  const lock = agentLock(settings.stateDir);
   // Nobody made it, nobody holds it; a lock of ours would make the folder anew.
   if (!host.isFile(lock)) return work();
   let isBegun = false;
@@ -63,19 +64,15 @@ async function uninstall(settings: UninstallSettings, host: Host, print: Print):
   }
 }
 
-function agentLock({ stateDir }: UninstallSettings): string {
-  return `${stateDir}/agent.lock`;
-}
-
 function describeUse(settings: UninstallSettings): string {
   return (
-    `an agent, or another uninstall, runs on this node (it holds ${agentLock(settings)}); ` +
+    `an agent, or another uninstall, runs on this node (it holds ${agentLock(settings.stateDir)}); ` +
     "delete the DaemonSet first: kubectl delete -f k8s/minicni.yaml"
   );
 }
 
 async function isInUse(settings: UninstallSettings, host: Host): Promise<boolean> {
-  const lock = agentLock(settings);
+  const lock = agentLock(settings.stateDir);
   if (!host.isFile(lock)) return false;
   try {
     return await host.withLock(lock, 0, () => false);

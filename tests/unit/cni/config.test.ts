@@ -181,8 +181,16 @@ describe("the form of Go minicni", () => {
   test.each([
     ["an ipam section says more", { ipam: { subnet: "10.1.0.0/16" } }, { subnet: "10.1.0.0/16" }],
     ["another plugin's subnet is its own", { type: "other", subnet: 7 }, undefined],
-    ["a subnet that is no text is none", { subnet: 7 }, undefined],
   ])("%s", (_what, more, ipam) => {
     expect(parseNetConf({ ...old, subnet: "10.244.1.0/24", ...more }).raw.ipam).toEqual(ipam);
+  });
+
+  test("with a subnet that is no text is refused, but for a DEL", () => {
+    expect(thrown(() => parseNetConf({ ...old, subnet: 7 }))).toMatchObject({
+      code: 7,
+      message: "subnet must be a network such as 10.244.1.0/24",
+      details: "subnet=7",
+    });
+    expect(parseNetConf({ ...old, subnet: 7 }, true).raw.ipam).toBeUndefined();
   });
 });

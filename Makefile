@@ -16,7 +16,11 @@ BUILD_FLAGS = --compile --minify --bytecode --format=esm --splitting --no-compil
 SOURCES = $(shell find src wasm/assembly -name '*.ts' 2>/dev/null) $(wildcard wasm/asconfig*.json) package-lock.json
 WASM = wasm/build/minicni.wasm wasm/build/routes.wasm
 LAB_PACKAGES = iproute2 iptables
-TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman curl openssl buildah
+TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman curl openssl buildah kmod
+# Real Kubernetes programs for test-kubernetes, by the convention of envtest; another folder by KUBEBUILDER_ASSETS.
+SETUP_ENVTEST = sigs.k8s.io/controller-runtime/tools/setup-envtest@release-0.19
+KUBERNETES_VERSION ?= 1.31.x
+KUBERNETES_TESTS = $(addprefix tests/,e2e/kube-agent.test.ts e2e/kubectl.test.ts kernel/kube.test.ts)
 # The image (make image) and the release (make release): what they are made of is in docs/release.md.
 HOST_ARCH = $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
 BUN_TARGET_amd64 = bun-linux-x64-baseline
@@ -24,7 +28,7 @@ BUN_TARGET_arm64 = bun-linux-arm64
 IMAGE ?=
 IMAGE_SOURCES = $(addprefix installer/,build-image.ts debian.ts dockerfile.ts elf.ts licences.ts oci.ts project.ts rootfs.ts)
 
-.PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test image image-host release check-tag manifests
+.PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test image image-host release check-tag publish manifests test-kubernetes
 
 build: dist/minicni
 
@@ -58,7 +62,8 @@ dist/minicni: $(WASM) $(SOURCES)
 	ls -l dist/minicni | awk '{ printf "built dist/minicni, %.0f MB\n", $$5 / 1e6 }'
 
 install: build
-	installer/install-binary dist/minicni $(DESTDIR)/opt/cni/bin
+	mkdir -p "$(DESTDIR)/opt/cni/bin"
+	dist/minicni install --bin-dir "$(abspath $(DESTDIR)/opt/cni/bin)" --conf-dir "$(abspath $(DESTDIR)/etc/cni/net.d)"
 
 # For a node of either architecture, whatever this machine is. Bun fetches the other runtime, once.
 define build_for
@@ -99,14 +104,25 @@ image: dist/image/minicni.tar
 
 image-host: dist/image/minicni-$(HOST_ARCH).tar
 
-# A release is named by its tag: vX.Y.Z with the X.Y.Z of package.json.
+# A release is named by its tag: vX.Y.Z with the X.Y.Z of package.json, and has a dated section in CHANGELOG.md.
+VERSION_OF = version="$$(sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)"
 check-tag:
-	want="v$$(sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)"
-	[ "$(TAG)" = "$$want" ] || { echo "the tag is '$(TAG)', package.json wants '$$want'" >&2; exit 1; }
+	$(VERSION_OF)
+	[ "$(TAG)" = "v$$version" ] || { echo "the tag is '$(TAG)', package.json wants 'v$$version'" >&2; exit 1; }
+	grep -Eq "^## \[$${version//./\\.}\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$$" CHANGELOG.md || \
+	{ echo "CHANGELOG.md has no section '## [$$version] - YYYY-MM-DD'" >&2; exit 1; }
 
 release: image
 	$(FIND_BUN)
+	npm sbom --help >/dev/null 2>&1 || { echo "the bill of materials needs npm 9.9 or later: npm install --global npm" >&2; exit 1; }
 	IMAGE="$(IMAGE)" "$$BUN" installer/build-release.ts
+
+# Puts dist/release onto GitHub with that section for its words. Needs GH_TOKEN.
+publish: check-tag
+	$(call install_packages,gh)
+	$(VERSION_OF)
+	awk -v start="## [$$version]" 'index($$0, start) == 1 { on = 1; next } /^## / { on = 0 } on' CHANGELOG.md >dist/notes.md
+	gh release create "$(TAG)" --title "$(TAG)" --notes-file dist/notes.md dist/release/*
 
 # Missing OS packages only; nothing is touched when all are there.
 define install_packages
@@ -133,9 +149,17 @@ lint: deps
 typecheck: deps $(WASM)
 	node_modules/.bin/tsc -p .
 
-test: packages-test lint typecheck build image-host
+# With the binary that is in the image, and so in a release.
+test: packages-test lint typecheck image-host
 	$(FIND_BUN)
-	"$$BUN" test
+	MINICNI_BIN="$(CURDIR)/dist/$(HOST_ARCH)/minicni" "$$BUN" test
+
+# What `test` skips where there is no Kubernetes: the manifests and the agent against a real API server. Needs Go.
+test-kubernetes: packages-test build
+	$(FIND_BUN)
+	assets="$${KUBEBUILDER_ASSETS:-$$(go run $(SETUP_ENVTEST) use $(KUBERNETES_VERSION) -p path)}"
+	[ -x "$$assets/kube-apiserver" ] || { echo "no kube-apiserver in '$$assets'" >&2; exit 1; }
+	KUBEBUILDER_ASSETS="$$assets" "$$BUN" test $(KUBERNETES_TESTS)
 
 manifests: k8s/minicni.yaml
 k8s/minicni.yaml: k8s/flatten $(wildcard k8s/base/*.yaml)

@@ -33,11 +33,15 @@ function writeManifest(): void {
 
 function writeSbom(): void {
   const npm = ["npm", "--prefix", ROOT, "sbom", "--sbom-format", "cyclonedx", "--package-lock-only"];
-  const packages = ARCHITECTURES.map((each) => {
-    const text = readFileSync(`${ROOT}/dist/image/${each}/rootfs/usr/share/minicni/packages.txt`, "utf8");
-    return [each, parsePackages(text)] as const;
-  });
-  const sbom = completeSbom(JSON.parse(run(npm)), readProject().name, new Map(packages), createdTime());
+  const read = (architecture: string, path: string) =>
+    readFileSync(`${ROOT}/dist/image/${architecture}/rootfs/${path}`, "utf8");
+  const packages = ARCHITECTURES.flatMap((each) =>
+    parsePackages(read(each, "usr/share/minicni/packages.txt")),
+  );
+  const field = (name: string) =>
+    new RegExp(`^${name}="?([^"\n]+)`, "m").exec(read(ARCHITECTURES[0] ?? "", "etc/os-release"))?.[1];
+  const distro = `${field("ID")}-${field("VERSION_ID")}`;
+  const sbom = completeSbom(JSON.parse(run(npm)), readProject().name, packages, distro, createdTime());
   const faults = sbomFaults(sbom, JSON.parse(readFileSync(`${ROOT}/package-lock.json`, "utf8")));
   if (faults.length > 0) throw new Error(`the bill of materials is wrong: ${faults.join("; ")}`);
   writeFileSync(`${RELEASE}/sbom.cdx.json`, `${JSON.stringify(sbom, null, 2)}\n`);

@@ -7,6 +7,8 @@ export type Architecture = "amd64" | "arm64";
 export interface DebianPackage {
   readonly name: string;
   readonly version: string;
+  /** What it was built for: that of the image, or `all`. */
+  readonly architecture: string;
   /** Its paragraph of /var/lib/dpkg/status, without the trailing newline. */
   readonly control: string;
   readonly root: string;
@@ -38,7 +40,8 @@ export function fetchPackages(
 ): DebianPackage[] {
   const apt = `${folder}/apt`;
   const archives = `${apt}/cache/archives`;
-  for (const old of [archives, `${folder}/packages`]) rmSync(old, { recursive: true, force: true });
+  for (const old of [archives, `${apt}/state/lists`, `${folder}/packages`])
+    rmSync(old, { recursive: true, force: true });
   for (const path of [
     `${archives}/partial`,
     `${apt}/state/lists/partial`,
@@ -71,7 +74,8 @@ function unpack(deb: string, folder: string): DebianPackage {
   const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(control)?.[1] ?? "";
   const name = field("Package");
   run(["dpkg-deb", "--extract", deb, `${folder}/${name}`]);
-  return { name, version: field("Version"), control, root: `${folder}/${name}` };
+  const [version, architecture] = [field("Version"), field("Architecture")];
+  return { name, version, architecture, control, root: `${folder}/${name}` };
 }
 
 /** The machine's own files of settings are not read: they may hold hooks; of its settings those of transport count. */

@@ -81,7 +81,7 @@ export class Layout {
       ...image,
       annotations: {
         "io.containerd.image.name": reference,
-        "org.opencontainers.image.ref.name": reference.replace(/^.*:/, ""),
+        "org.opencontainers.image.ref.name": tagOf(reference),
       },
     };
     writeFileSync(
@@ -110,6 +110,13 @@ export class Layout {
     writeFileSync(`${this.#folder}/blobs/${digest.replace(":", "/")}`, bytes, { mode: 0o644 });
     return { mediaType, digest, size: bytes.length };
   }
+}
+
+/** The tag of an image's reference; the colon of a registry's port is none. Throws when there is no tag. */
+export function tagOf(reference: string): string {
+  const tag = /:([\w][\w.-]{0,127})$/.exec(reference)?.[1];
+  if (tag === undefined) throw new Error(`IMAGE must name a tag, such as ${reference}:0.1.0`);
+  return tag;
 }
 
 /** GNU tar's way to the same bytes from the same files (its manual, "Making tar Archives More Reproducible"). */

@@ -181,6 +181,6 @@ function describePackages(
       put(root, copyright, files.get(`usr/share/doc/${readlinkSync(shared.path)}/copyright`)?.path ?? "");
     else throw new Error(`${name} has no copyright file`);
   }
-  const lines = sorted.map(({ name, version }) => `${name} ${version}\n`);
+  const lines = sorted.map(({ name, version, architecture }) => `${name} ${version} ${architecture}\n`);
   write(root, "usr/share/minicni/packages.txt", lines.join(""));
 }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { BUILT_IN } from "./licences.ts";
 
 /** A part of what is released, as CycloneDX 1.5 has it; of npm's own ones more keys pass through. */
 interface Component {
@@ -7,6 +8,8 @@ interface Component {
   readonly name: string;
   readonly version: string;
   readonly purl: string;
+  readonly scope?: string;
+  readonly properties?: readonly { readonly name: string; readonly value: string }[];
 }
 
 interface Dependency {
@@ -24,43 +27,46 @@ export interface Sbom {
   readonly dependencies: readonly Dependency[];
 }
 
-/** A Debian package of the image. */
+/** A Debian package of the image; `architecture` may be `all`. */
 export interface PackageVersion {
   readonly name: string;
   readonly version: string;
+  readonly architecture: string;
 }
 
-/** Reads packages.txt of the image: a name and a version a line. */
+/** Reads packages.txt of the image: a name, a version and an architecture a line. */
 export function parsePackages(text: string): PackageVersion[] {
   return text
     .trimEnd()
     .split("\n")
     .map((line) => {
-      const [name = "", version = ""] = line.split(" ");
-      return { name, version };
+      const [name = "", version = "", architecture = ""] = line.split(" ");
+      return { name, version, architecture };
     });
 }
 
 /**
  * npm's bill of the lock file, with the Debian packages of the image added, and without what differs from one run to the
  * next: the time becomes `created` (RFC 3339), the serial number one made of the content (a UUID of version 8, RFC 9562),
- * the name of the checkout's folder the project's own.
+ * the name of the checkout's folder the project's own. `distro`: whose packages these are, such as `debian-12`. What is
+ * built into the binary is no part of development alone, whatever the lock file has it for.
  */
 export function completeSbom(
   npm: Sbom,
   project: string,
-  packages: ReadonlyMap<string, readonly PackageVersion[]>,
+  packages: readonly PackageVersion[],
+  distro: string,
   created: string,
 ): Sbom {
   const root = { ...npm.metadata.component, type: "application", name: project };
-  const debian = [...packages].flatMap(([architecture, list]) =>
-    list.map(({ name, version }) => describePackage(architecture, name, version)),
-  );
+  const described = packages.map((each) => describePackage(each, distro));
+  // Those of all architectures are in each image.
+  const debian = [...new Map(described.map((one) => [one.purl, one])).values()];
   const complete = {
     ...npm,
     serialNumber: "",
     metadata: { ...npm.metadata, timestamp: created, component: root },
-    components: [...npm.components, ...debian],
+    components: [...npm.components.map(asShipped), ...debian],
     dependencies: npm.dependencies.map((each) =>
       each.ref === root["bom-ref"]
         ? { ...each, dependsOn: [...(each.dependsOn ?? []), ...debian.map((one) => one["bom-ref"])] }
@@ -100,9 +106,16 @@ interface LockedPackage {
   readonly version?: string;
 }
 
-function describePackage(architecture: string, name: string, version: string): Component {
+/** A scanner that passes over what is for development must see the runtime all the same. */
+function asShipped(component: Component): Component {
+  if (!BUILT_IN.some((pattern) => pattern.test(component.name))) return component;
+  const properties = component.properties?.filter(({ name }) => name !== "cdx:npm:package:development");
+  return { ...component, scope: "required", ...(properties && { properties }) };
+}
+
+function describePackage({ name, version, architecture }: PackageVersion, distro: string): Component {
   // Purl: what is not plain in a version, as the colon of an epoch, is percent-encoded.
-  const purl = `pkg:deb/debian/${name}@${encodeURIComponent(version)}?arch=${architecture}&distro=debian-12`;
+  const purl = `pkg:deb/debian/${name}@${encodeURIComponent(version)}?arch=${architecture}&distro=${distro}`;
   return { "bom-ref": purl, type: "library", name, version, purl };
 }
 

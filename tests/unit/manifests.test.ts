@@ -113,13 +113,13 @@ describe("k8s/minicni.yaml", () => {
     expect(install.resources).toEqual(agent.resources);
   });
 
-  test("gives three capabilities to the agent, none to what copies a file, and is not privileged", () => {
+  test("gives four capabilities to the agent, one to what copies a file, and is not privileged", () => {
     const [install] = pod().initContainers;
     const [agent] = pod().containers;
-    expect(install.securityContext.capabilities).toEqual({ drop: ["ALL"] });
+    expect(install.securityContext.capabilities).toEqual({ drop: ["ALL"], add: ["DAC_OVERRIDE"] });
     expect(agent.securityContext.capabilities).toEqual({
       drop: ["ALL"],
-      add: ["NET_ADMIN", "NET_RAW", "SYS_ADMIN"],
+      add: ["DAC_OVERRIDE", "NET_ADMIN", "NET_RAW", "SYS_ADMIN"],
     });
     expect(FLAT).not.toMatch(/privileged: true|hostPID|hostIPC/);
   });

@@ -10,11 +10,18 @@ test("each package that the product may hold is there with its licence's text", 
   for (const [name, version] of Object.entries(dependencies))
     expect(described).toContain(`${name} ${version}: `);
   expect(described).toMatch(/commander \S+: MIT\n\n\(The MIT License\)\n\nCopyright/);
+  expect(described).toMatch(/\nbun \S+: MIT\n/);
   expect(described).toMatch(/\nassemblyscript \S+: Apache-2\.0\n/);
 });
 
 test("what only develops it is not", () => {
-  for (const name of ["fast-check", "@biomejs/biome", "kubernetes-models"])
+  for (const name of [
+    "fast-check",
+    "@biomejs/biome",
+    "kubernetes-models",
+    "typescript",
+    "@oven/bun-darwin-x64",
+  ])
     expect(described).not.toContain(`\n${name} `);
 });
 

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { parseDockerfile } from "../../../installer/dockerfile.ts";
-import { Layout } from "../../../installer/oci.ts";
+import { Layout, tagOf } from "../../../installer/oci.ts";
 
 const ROOT = `${import.meta.dir}/../../..`;
 const DOCKERFILE = readFileSync(`${ROOT}/installer/Dockerfile`, "utf8");
@@ -33,6 +33,22 @@ describe("Layout", () => {
     expect(Buffer.compare(first, pack("second", ["b", "a"], 1_700_000_000, 0o644))).toBe(0);
     expect(Buffer.compare(first, pack("third", ["a", "b"], 1_000_000_000, 0o755))).not.toBe(0);
   });
+});
+
+describe("tagOf", () => {
+  test.each([
+    ["minicni:1", "1"],
+    ["registry.test:5000/minicni:v0.1.0-rc.1", "v0.1.0-rc.1"],
+  ])("%s has %s", (reference, tag) => {
+    expect(tagOf(reference)).toBe(tag);
+  });
+
+  test.each(["minicni", "registry.test:5000/minicni", "minicni:", "minicni:a/b"])(
+    "%s has none",
+    (reference) => {
+      expect(() => tagOf(reference)).toThrow("IMAGE must name a tag");
+    },
+  );
 });
 
 describe("parseDockerfile", () => {

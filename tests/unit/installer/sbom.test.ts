@@ -26,15 +26,36 @@ const NPM: Sbom = {
   ],
 };
 const CREATED = "2025-01-01T00:00:00.000Z";
-const PACKAGES = new Map([["arm64", parsePackages("libelf1 0.188-2.1\nzlib1g 1:1.2.13\n")]]);
+const PACKAGES = parsePackages("netbase 6.4 all\nzlib1g 1:1.2.13 arm64\nnetbase 6.4 all\n");
+const DISTRO = "debian-12";
 
 describe("completeSbom", () => {
   test("adds the packages of the image, and depends on them", () => {
-    const sbom = completeSbom(NPM, "minicni", PACKAGES, CREATED);
+    const sbom = completeSbom(NPM, "minicni", PACKAGES, DISTRO, CREATED);
     const purl = "pkg:deb/debian/zlib1g@1%3A1.2.13?arch=arm64&distro=debian-12";
     expect(sbom.components.map((each) => each.purl)).toContain(purl);
     expect(sbom.dependencies[0]?.dependsOn).toContain(purl);
     expect(sbomFaults(sbom, LOCK)).toEqual([]);
+  });
+
+  test("has what is of all architectures once, as such", () => {
+    const { components } = completeSbom(NPM, "minicni", PACKAGES, "debian-13", CREATED);
+    const purls = components.map(({ purl }) => purl).filter((purl) => purl.includes("netbase"));
+    expect(purls).toEqual(["pkg:deb/debian/netbase@6.4?arch=all&distro=debian-13"]);
+  });
+
+  test("does not call the runtime a thing of development", () => {
+    const development = { name: "cdx:npm:package:development", value: "true" };
+    const named = (name: string) => ({
+      ...part(name, "1.0.0", `pkg:npm/${name}@1.0.0`),
+      scope: "optional",
+      properties: [development],
+    });
+    const npm = { ...NPM, components: [named("bun"), named("fast-check")] };
+    expect(completeSbom(npm, "minicni", [], DISTRO, CREATED).components).toMatchObject([
+      { name: "bun", scope: "required", properties: [] },
+      { name: "fast-check", scope: "optional", properties: [development] },
+    ]);
   });
 
   test("says the same of the same parts, whenever npm was asked", () => {
@@ -43,14 +64,14 @@ describe("completeSbom", () => {
       serialNumber: "other",
       metadata: { ...NPM.metadata, timestamp: "2027-01-01T00:00:00.000Z" },
     };
-    const first = completeSbom(NPM, "minicni", PACKAGES, CREATED);
-    expect(completeSbom(later, "minicni", PACKAGES, CREATED)).toEqual(first);
-    expect(completeSbom(NPM, "minicni", new Map(), CREATED).serialNumber).not.toBe(first.serialNumber);
+    const first = completeSbom(NPM, "minicni", PACKAGES, DISTRO, CREATED);
+    expect(completeSbom(later, "minicni", PACKAGES, DISTRO, CREATED)).toEqual(first);
+    expect(completeSbom(NPM, "minicni", [], DISTRO, CREATED).serialNumber).not.toBe(first.serialNumber);
   });
 });
 
 describe("sbomFaults", () => {
-  const good = completeSbom(NPM, "minicni", PACKAGES, CREATED);
+  const good = completeSbom(NPM, "minicni", PACKAGES, DISTRO, CREATED);
   test.each<[string, Sbom]>([
     ["bomFormat", { ...good, bomFormat: "SPDX" }],
     ["specVersion", { ...good, specVersion: "0.9" }],

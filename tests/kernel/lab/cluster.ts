@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { BINARY, type Finished, must, run } from "./sandbox.ts";
+import { BINARY, type Finished, must, run } from "../sandbox.ts";
 
 export const FOLDER = "/run/minicni-lab";
 const NODE_LIST = `${FOLDER}/nodelist.json`;

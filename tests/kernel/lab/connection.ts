@@ -1,4 +1,4 @@
-import { inNetns } from "../../src/host/netns.ts";
+import { inNetns } from "../../../src/host/netns.ts";
 
 /** A TCP connection between two namespaces over which numbered lines go and come back all the time. */
 export interface Connection {

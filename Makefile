@@ -17,6 +17,7 @@ SOURCES = $(shell find src wasm/assembly -name '*.ts' 2>/dev/null) $(wildcard wa
 WASM = wasm/build/minicni.wasm wasm/build/routes.wasm
 LAB_PACKAGES = iproute2 iptables
 TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman curl openssl buildah kmod
+TEST_WORKERS ?= 3
 # Real Kubernetes programs for test-kubernetes, by the convention of envtest; another folder by KUBEBUILDER_ASSETS.
 SETUP_ENVTEST = sigs.k8s.io/controller-runtime/tools/setup-envtest@release-0.19
 KUBERNETES_VERSION ?= 1.31.x
@@ -149,10 +150,11 @@ lint: deps
 typecheck: deps $(WASM)
 	node_modules/.bin/tsc -p .
 
-# With the binary that is in the image, and so in a release.
+# With the binary that is in the image, and so in a release. Tests wait for kernels and agents more than they compute, so
+# that more files than a small machine has CPUs run beside each other.
 test: packages-test lint typecheck image-host
 	$(FIND_BUN)
-	MINICNI_BIN="$(CURDIR)/dist/$(HOST_ARCH)/minicni" "$$BUN" test
+	MINICNI_BIN="$(CURDIR)/dist/$(HOST_ARCH)/minicni" "$$BUN" test --parallel=$(TEST_WORKERS)
 
 # What `test` skips where there is no Kubernetes: the manifests and the agent against a real API server. Needs Go.
 test-kubernetes: packages-test build

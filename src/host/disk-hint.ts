@@ -21,7 +21,7 @@ export function hintOfDisk(error: unknown, target: string | null = null): string
       return `the file system of ${folder} is read-only: mount it writable, or name another folder`;
     case "EACCES":
     case "EPERM":
-      return `run as root; if that is so, see what protects ${own}: lsattr -d ${own}, SELinux, AppArmor`;
+      return `run as root; if that is so, see what protects it: ls -ld ${folder}; lsattr -d ${folder} ${own}; SELinux, AppArmor`;
     case "ENOSPC":
     case "EDQUOT":
       return `make room in the file system of ${folder}: see df ${folder}`;

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, statSync } from "node:fs";
+import { waitFor } from "../kernel/agent.ts";
 import { Cluster, clusterFault } from "./cluster.ts";
 import { CHANGED_IMAGE, makeChangedImage } from "./cluster-image.ts";
 import { readManifest } from "./cluster-manifest.ts";
 import type { ClusterNode } from "./cluster-node.ts";
-import { ClusterPod } from "./cluster-pod.ts";
+import { ClusterPod, expectExchange } from "./cluster-pod.ts";
 import { attachments, attachmentsOf, kernelState } from "./cluster-state.ts";
 import { countExchanges, startTraffic, stopTraffic } from "./cluster-traffic.ts";
 
@@ -40,11 +41,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await cluster?.destroy();
 });
-
-async function expectExchange(from: ClusterPod, to: ClusterPod): Promise<void> {
-  for (const [index, address] of to.ips.entries())
-    expect(await from.ask(address, to.port)).toBe(from.ips[index] ?? "");
-}
 
 describe.skipIf(FAULT !== null).each([
   { end: "stopped", stop: () => cluster.daemon(n2()).stopContainer("agent"), exitCode: 0 },
@@ -96,7 +92,7 @@ describe.skipIf(FAULT !== null)("an upgrade under traffic", () => {
     // A pod each: both write to the same files.
     const pod = index === 0 ? client : server;
     await startTraffic(pod, index === 0 ? server : client, index);
-    while ((await countExchanges(pod)).good < 5) await Bun.sleep(50);
+    await waitFor("five exchanges", async () => (await countExchanges(pod)).good >= 5);
   });
 
   test("both nodes get another version, one after the other, and their kernels notice nothing", async () => {
@@ -141,8 +137,7 @@ describe.skipIf(FAULT !== null)("when the node network gets narrower", () => {
     const mtu = async () => (await client.exec("cat", "/sys/class/net/eth0/mtu")).stdout.trim();
     expect(await mtu()).toBe("1500");
     n1().must(["ip", "link", "set", "eth0", "mtu", "1400"]);
-    const end = performance.now() + 60_000;
-    while ((await mtu()) !== "1400" && performance.now() < end) await Bun.sleep(200);
-    expect(await mtu()).toBe("1400");
+    const said = () => cluster.daemon(n1()).log("agent");
+    await waitFor("the pod's MTU is the node's", async () => (await mtu()) === "1400", said, 60_000);
   });
 });

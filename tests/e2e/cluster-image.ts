@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { must } from "../kernel/sandbox.ts";
+import { ARCHITECTURE } from "./image.ts";
 
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 const FOLDER = `${import.meta.dir}/../../dist/image`;
 const LAYER = "application/vnd.oci.image.layer.v1.tar";
 /** Where the binary lies in the image. */
@@ -10,14 +10,11 @@ const BINARY = "usr/local/bin/minicni";
 /** A byte of the ELF header that nobody reads: the last of the padding of e_ident (elf.h, EI_PAD). */
 const PADDING = 15;
 
-/** The image of pods and, with a command that stays, of sandboxes. */
-export const POD_IMAGE = "minicni.test/busybox:e2e";
 /** The image of {@link makeChangedImage}. */
 export const CHANGED_IMAGE = "localhost/minicni:changed";
 
 /** The archive of `make image-host`. */
-export const ARCHIVE =
-  process.env.MINICNI_IMAGE ?? `${FOLDER}/minicni-${ARCHITECTURES[process.arch] ?? process.arch}.tar`;
+export const ARCHIVE = process.env.MINICNI_IMAGE ?? `${FOLDER}/minicni-${ARCHITECTURE}.tar`;
 
 /** Why there is no image; null when there is. */
 export function imageFault(): string | null {

@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { waitFor } from "../kernel/agent.ts";
 import type { Manifest, ManifestContainer, ManifestProbe, ManifestVolume } from "./cluster-manifest.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { ServiceAccount } from "./cluster-underlay.ts";
 import type { ContainerSpec, MountSpec } from "./cri-client.ts";
 
 const ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
-const POLL_MS = 100;
 /** The init container copies a program of 100 MB, on a machine that has other things to do. */
 const INIT_TIMEOUT_MS = 60_000;
 
@@ -39,6 +39,8 @@ export class DaemonPod {
       hostNetwork: true,
       logDirectory: this.#logs,
       cgroupParent: `/${this.node.cgroup}`,
+      runAsUser: pod.securityContext.runAsUser,
+      runAsGroup: pod.securityContext.runAsGroup,
       seccomp: pod.securityContext.seccompProfile.type,
       labels,
       annotations,
@@ -113,16 +115,12 @@ export class DaemonPod {
 
   async #runToEnd(container: ManifestContainer): Promise<void> {
     const id = await this.#run(container);
-    const end = performance.now() + INIT_TIMEOUT_MS;
-    for (;;) {
-      const { state, exitCode, message } = await this.node.cri.containerStatus(id);
-      if (state === "exited" && exitCode === 0) return;
-      if (state === "exited" || performance.now() > end)
-        throw new Error(
-          `${container.name}: ${state}, exit ${exitCode}: ${message}\n${this.log(container.name)}`,
-        );
-      await Bun.sleep(POLL_MS);
-    }
+    const status = () => this.node.cri.containerStatus(id);
+    const log = () => this.log(container.name);
+    const hasEnded = async () => (await status()).state === "exited";
+    await waitFor(`${container.name} ends`, hasEnded, log, INIT_TIMEOUT_MS);
+    const { exitCode, message } = await status();
+    if (exitCode !== 0) throw new Error(`${container.name}: exit ${exitCode}: ${message}\n${log()}`);
   }
 
   async #run(container: ManifestContainer): Promise<string> {
@@ -137,7 +135,6 @@ export class DaemonPod {
   #spec(container: ManifestContainer, attempt: number): ContainerSpec {
     const { securityContext: security, command, args } = container;
     const { securityContext: podSecurity } = this.manifest.pod;
-    const runAsUser = security.runAsUser ?? podSecurity.runAsUser;
     return {
       name: container.name,
       image: this.image ?? container.image,
@@ -152,7 +149,8 @@ export class DaemonPod {
       dropCapabilities: security.capabilities?.drop ?? [],
       readOnlyRootFilesystem: security.readOnlyRootFilesystem ?? false,
       noNewPrivileges: security.allowPrivilegeEscalation === false,
-      ...(runAsUser === undefined ? {} : { runAsUser }),
+      runAsUser: security.runAsUser ?? podSecurity.runAsUser,
+      runAsGroup: security.runAsGroup ?? podSecurity.runAsGroup,
       seccomp: podSecurity.seccompProfile.type,
     };
   }
@@ -209,32 +207,23 @@ export class DaemonPod {
   }
 
   async #passes(container: string, probe: ManifestProbe, timeoutMs: number): Promise<void> {
-    const end = performance.now() + timeoutMs;
-    for (;;) {
+    const { path } = probe.httpGet;
+    let last = "";
+    const explain = () => `${last}\n${this.log(container)}`;
+    const passes = async () => {
       const { state, exitCode } = await this.node.cri.containerStatus(this.#id(container));
       const { passed, said } = this.#probe(probe);
-      if (state === "running" && passed) return;
-      if (state === "exited" || performance.now() > end)
-        throw new Error(
-          `${container} on ${this.node.name}: ${state} ${exitCode}, ${probe.httpGet.path}: ${said}\n${this.log(container)}`,
-        );
-      await Bun.sleep(POLL_MS);
-    }
+      last = `${state} ${exitCode}, ${path}: ${said}`;
+      if (state === "exited") throw new Error(`${container} on ${this.node.name} ended: ${explain()}`);
+      return state === "running" && passed;
+    };
+    await waitFor(`${path} of ${container} on ${this.node.name} passes`, passes, explain, timeoutMs);
   }
 
-  #probe({ httpGet: { host, port, path }, timeoutSeconds }: ManifestProbe): {
-    passed: boolean;
-    said: string;
-  } {
-    const ask = [
-      "curl",
-      "-sS",
-      "-m",
-      `${timeoutSeconds}`,
-      "-w",
-      "%{http_code}",
-      `http://${host}:${port}${path}`,
-    ];
+  #probe({ httpGet, timeoutSeconds }: ManifestProbe): { passed: boolean; said: string } {
+    const { host, port, path } = httpGet;
+    const url = `http://${host}:${port}${path}`;
+    const ask = ["curl", "-sS", "-m", `${timeoutSeconds}`, "-w", "%{http_code}", url];
     const { stdout, stderr } = this.node.run(ask);
     return { passed: /[23]\d\d$/.test(stdout), said: `${stdout}${stderr}` };
   }

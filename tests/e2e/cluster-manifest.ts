@@ -10,6 +10,7 @@ const ContainerSecurity = v.strictObject({
   allowPrivilegeEscalation: v.optional(v.boolean()),
   readOnlyRootFilesystem: v.optional(v.boolean()),
   runAsUser: v.optional(v.number()),
+  runAsGroup: v.optional(v.number()),
   capabilities: v.optional(
     v.strictObject({ add: v.optional(v.array(v.string()), []), drop: v.optional(v.array(v.string()), []) }),
   ),

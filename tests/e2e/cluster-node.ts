@@ -4,6 +4,7 @@ import type { NodeWords } from "../kernel/agent-cluster.ts";
 import { type Finished, must, run } from "../kernel/sandbox.ts";
 import type { Underlay } from "./cluster-underlay.ts";
 import { CriClient } from "./cri-client.ts";
+import { BUSYBOX_IMAGE } from "./image.ts";
 
 const COMMAND_TIMEOUT_S = "30";
 const SOCKET = "/srv/containerd.sock";
@@ -36,13 +37,13 @@ containerd --config /srv/containerd.toml </dev/null >>/srv/containerd.log 2>&1 &
 read -r _ || exit 0
 `;
 
-const config = (snapshotter: string, pauseImage: string) => `version = 2
+const config = (snapshotter: string) => `version = 2
 [grpc]
 address = "${SOCKET}"
 [plugins."io.containerd.internal.v1.opt"]
 path = "/var/lib/containerd/opt"
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "${pauseImage}"
+sandbox_image = "${BUSYBOX_IMAGE}"
 # Without CAP_SYS_RESOURCE, as in many containers, the score can't be lowered.
 restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".containerd]
@@ -84,7 +85,6 @@ export class ClusterNode {
     readonly words: NodeWords,
     readonly underlay: Underlay,
     readonly snapshotter: string,
-    pauseImage: string,
   ) {
     this.name = words.name;
     this.root = `${folder}/${words.name}`;
@@ -94,7 +94,7 @@ export class ClusterNode {
     for (const name of ["bin", "sbin", "lib", "lib64"]) symlinkSync(`usr/${name}`, `${this.root}/${name}`);
     symlinkSync("/run", `${this.root}/var/run`);
     this.#makeEtc();
-    writeFileSync(`${this.root}/srv/containerd.toml`, config(snapshotter, pauseImage));
+    writeFileSync(`${this.root}/srv/containerd.toml`, config(snapshotter));
     writeFileSync(`${this.root}${SPEC}`, baseSpec());
   }
 
@@ -146,22 +146,22 @@ export class ClusterNode {
     started.stdin.write("containerd\n");
     started.stdin.flush();
     this.#boots += 1;
-    const end = performance.now() + 20_000;
-    while (!(await this.cri.answers())) {
-      if (performance.now() > end)
-        throw new Error(`containerd of ${this.name} does not answer: ${this.runtimeLog()}`);
-      await Bun.sleep(50);
-    }
+    const answers = () => this.cri.answers();
+    await waitFor(`containerd of ${this.name} answers`, answers, () => this.runtimeLog());
   }
 
-  /** Power off: every process is gone at once, then its namespaces and what lies in /run. */
+  /** Power off: every process is gone at once, and the link; then its namespaces and what lies in /run. */
   async cutPower(): Promise<void> {
-    this.#process?.kill("SIGKILL");
-    await this.#process?.exited;
+    const started = this.#process;
+    if (started === undefined) return;
+    const hasEnded = () => started.exitCode !== null || started.signalCode !== null;
+    // PID 1 ends last of its namespace, and unshare after it; were unshare killed, there would be nothing to wait for.
+    if (this.#init !== 0 && !hasEnded()) run(["kill", "-KILL", `${this.#init}`]);
+    else started.kill("SIGKILL");
+    await waitFor(`every process of ${this.name} is gone`, hasEnded);
     this.#process = undefined;
-    const isGone = () => !this.underlay.isConnected(this.name);
-    // The kernel takes namespaces apart one after the other, those that other tests left before too.
-    await waitFor(`the link of ${this.name} is gone`, isGone, () => "", 90_000);
+    this.#init = 0;
+    this.underlay.disconnect(this.name);
   }
 
   /** The same without waiting, for the end of the test's process; the disk is the cluster's to remove. */

@@ -1,5 +1,6 @@
-import { POD_IMAGE } from "./cluster-image.ts";
+import { expect } from "bun:test";
 import type { ClusterNode } from "./cluster-node.ts";
+import { BUSYBOX_IMAGE } from "./image.ts";
 
 /** Says who asked; on port 7 everything is sent back as it came. */
 const SERVE = `mkdir -p /tmp/www/cgi-bin
@@ -43,7 +44,7 @@ export class ClusterPod {
     const id = await node.cri.runPod({ name, uid, hostNetwork, cgroupParent });
     const container = await node.cri.runContainer(id, {
       name: "main",
-      image: POD_IMAGE,
+      image: BUSYBOX_IMAGE,
       command: ["sh", "-c", SERVE],
       env: { PORT: `${port}`, PATH: "/bin" },
       hostNetwork,
@@ -72,6 +73,12 @@ export class ClusterPod {
     await this.node.cri.stopPod(this.id);
     await this.node.cri.removePod(this.id);
   }
+}
+
+/** Asks every address of one pod from another, and expects that each question comes from the asking pod's own. */
+export async function expectExchange(client: ClusterPod, server: ClusterPod): Promise<void> {
+  for (const [index, address] of server.ips.entries())
+    expect(await client.ask(address, server.port)).toBe(client.ips[index] ?? "");
 }
 
 /** The same question, from the node itself. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Cluster, clusterFault } from "./cluster.ts";
-import { ClusterPod } from "./cluster-pod.ts";
+import { ClusterPod, expectExchange } from "./cluster-pod.ts";
 import { attachments, attachmentsOf, kernelState, type NodeState } from "./cluster-state.ts";
 
 setDefaultTimeout(120_000);
@@ -28,11 +28,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await cluster?.destroy();
 });
-
-async function expectExchange(client: ClusterPod, server: ClusterPod): Promise<void> {
-  for (const [index, address] of server.ips.entries())
-    expect(await client.ask(address, server.port)).toBe(client.ips[index] ?? "");
-}
 
 describe.skipIf(FAULT !== null)("a node that reboots", () => {
   test("cuts its pods off, and no others", async () => {

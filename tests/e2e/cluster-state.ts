@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
+import { VOLATILE } from "../kernel/agent.ts";
+import { type Attachments, NO_ATTACHMENTS, observeAttachments } from "./attachments.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 
-/** Dates, counters, a bridge's clocks, and how far the kernel's own look at the carrier has come. */
-const VOLATILE =
-  /^#.*$|_timer +\d+\.\d+|\[\d+:\d+\]|counter packets \d+ bytes \d+|NO-CARRIER,| state [A-Z]+(?= mode)/gm;
 const FOLDERS = ["/etc/cni", "/opt/cni", "/run/minicni", "/var/lib/cni", "/var/lib/minicni"];
 
 /** What may differ on a node because of us, as lines by the command that shows it. */
@@ -42,36 +41,22 @@ function lines(text: string): string[] {
     .filter((line) => line !== "");
 }
 
-/** What the attachments on a node hold. */
-export interface Attachments {
-  /** Our host-side veths. */
-  readonly veths: number;
-  readonly reservations: readonly string[];
-  /** Records below /run/minicni. */
-  readonly records: number;
-  /** Network namespaces of pods. */
+/** What the attachments on a node hold, with the network namespaces of its pods. */
+export interface NodeAttachments extends Attachments {
   readonly namespaces: number;
 }
 
-export const NO_ATTACHMENTS: Attachments = { veths: 0, reservations: [], records: 0, namespaces: 0 };
+export const NO_NODE_ATTACHMENTS: NodeAttachments = { ...NO_ATTACHMENTS, namespaces: 0 };
 
 /** What an attachment leaves if it is not undone. */
-export function attachments(node: ClusterNode): Attachments {
+export function attachments(node: ClusterNode): NodeAttachments {
   const { name } = JSON.parse(readFileSync(node.path("/etc/cni/net.d/10-minicni.conflist"), "utf8"));
-  const list = (folder: string) => lines(node.run(["ls", "-1", folder]).stdout);
-  const links = node.must(["ip", "-o", "link", "show", "type", "veth"]);
-  return {
-    veths: links.match(/\bmcni[^@:]*/g)?.length ?? 0,
-    reservations: list(`/var/lib/cni/networks/${name}`)
-      .filter((file) => /^[0-9a-f]+[.:]/.test(file))
-      .sort(),
-    records: list(`/run/minicni/attachments/${name}`).length,
-    namespaces: list("/run/netns").length,
-  };
+  const namespaces = lines(node.run(["ls", "-1", "/run/netns"]).stdout).length;
+  return { ...observeAttachments((argv) => node.run(argv), name), namespaces };
 }
 
 /** The attachments of pods with these addresses and no others. */
-export function attachmentsOf(pods: readonly { readonly ips: readonly string[] }[]): Attachments {
+export function attachmentsOf(pods: readonly { readonly ips: readonly string[] }[]): NodeAttachments {
   const { length } = pods;
   return {
     veths: length,

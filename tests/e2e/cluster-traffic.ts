@@ -1,6 +1,8 @@
+import { waitFor } from "../kernel/agent.ts";
 import type { ClusterPod } from "./cluster-pod.ts";
 
 const STOP = "/tmp/stop";
+const STOPPED = "/tmp/stopped";
 
 /** One question after the other; who got no answer, or one in the name of another, is counted. */
 const EXCHANGES = `good=0; bad=0
@@ -9,10 +11,12 @@ while [ ! -e ${STOP} ]; do
   case "$got" in *"$1"*) good=$((good+1));; *) bad=$((bad+1)); echo "$got" >>/tmp/bad;; esac
   echo "$good $bad" >/tmp/count.new; mv /tmp/count.new /tmp/count
   sleep 0.03
-done`;
+done
+echo >${STOPPED}`;
 
-/** One connection that numbers are sent on and come back from. */
-const STREAM = `(i=0; while [ ! -e ${STOP} ]; do echo $i; i=$((i+1)); sleep 0.03; done; echo end; sleep 1) |
+/** One connection that numbers are sent on and come back from; it is held open until the last of them has come. */
+const STREAM = `(i=0; while [ ! -e ${STOP} ]; do echo $i; i=$((i+1)); sleep 0.03; done; echo end
+while [ -e ${STOP} ]; do sleep 0.03; done) |
 nc "$0" 7 >/tmp/stream`;
 
 /** How many exchanges went well, and how many did not. */
@@ -48,8 +52,17 @@ export async function countExchanges(client: ClusterPod): Promise<Exchanges> {
 
 /** Ends it; returns the exchanges, what failed ones said, and what came back on the long connection. */
 export async function stopTraffic(client: ClusterPod) {
-  await client.exec("sh", "-c", `echo >${STOP}; sleep 2`);
+  await client.exec("sh", "-c", `echo >${STOP}`);
+  const hasStopped = async () => (await client.exec("cat", STOPPED)).exitCode === 0;
+  await waitFor("the last exchange is over", hasStopped);
   const { stdout: failures } = await client.exec("sh", "-c", "[ ! -e /tmp/bad ] || cat /tmp/bad");
-  const { stdout: stream } = await client.exec("cat", "/tmp/stream");
+  let stream = "";
+  const hasEnded = async () => {
+    stream = (await client.exec("cat", "/tmp/stream")).stdout;
+    return stream.endsWith("end\n");
+  };
+  const explain = () => `the long connection: ${stream.slice(-100)}\nfailed exchanges: ${failures}`;
+  await waitFor("the end comes back on the long connection", hasEnded, explain);
+  await client.exec("sh", "-c", `rm ${STOP}`);
   return { ...(await countExchanges(client)), failures, stream: stream.trim().split("\n") };
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { replaceFile, waitFor } from "../kernel/agent.ts";
 import { type NodeWords, nodeItem } from "../kernel/agent-cluster.ts";
-import { must, Sandbox } from "../kernel/sandbox.ts";
+import { must, run, Sandbox } from "../kernel/sandbox.ts";
 
 const API_HOST = "10.9.0.254";
 const API_PORT = 6443;
@@ -72,14 +72,30 @@ export class Underlay {
     inside("ip", "route", "add", "default", "via", "fd09::fe");
   }
 
-  /** Whether the link of a node is there: it goes with the node's namespace, a while after its last process. */
-  isConnected(name: string): boolean {
-    return this.#box.links().some(({ ifname }) => ifname === `port-${name}`);
+  /**
+   * Takes the link of a node that is off, with both of its ends. The kernel would do so too, with the node's namespace; but
+   * it takes namespaces apart one after the other, those that other tests left before too.
+   */
+  disconnect(name: string): void {
+    // It fails when the kernel was faster.
+    run(["nsenter", `--net=${this.#box.netns}`, "ip", "link", "del", `port-${name}`]);
   }
 
   async destroy(): Promise<void> {
+    const server = this.#server;
+    server?.kill("SIGTERM");
+    try {
+      const hasEnded = () => server === undefined || server.exitCode !== null || server.signalCode !== null;
+      await waitFor("the API server ends", hasEnded);
+    } finally {
+      server?.kill("SIGKILL");
+      this.#box.destroy();
+    }
+  }
+
+  /** The same without waiting, for the end of the test's process. Not by SIGKILL: the API server has a folder to remove. */
+  abandon(): void {
     this.#server?.kill("SIGTERM");
-    await this.#server?.exited;
     this.#box.destroy();
   }
 }

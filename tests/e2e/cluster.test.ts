@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { waitFor } from "../kernel/agent.ts";
 import { N1, N2 } from "../kernel/agent-cluster.ts";
 import { Cluster, clusterFault } from "./cluster.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import { askFromNode, ClusterPod } from "./cluster-pod.ts";
-import { attachments, attachmentsOf, NO_ATTACHMENTS } from "./cluster-state.ts";
-import { until } from "./machine.ts";
+import { attachments, attachmentsOf, NO_NODE_ATTACHMENTS } from "./cluster-state.ts";
 
 setDefaultTimeout(120_000);
 
@@ -14,9 +13,11 @@ const FAULT = clusterFault();
 if (FAULT !== null) process.stderr.write(`skipped: a cluster of containerds: ${FAULT}\n`);
 
 const CONFLIST = "/etc/cni/net.d/10-minicni.conflist";
+const FOLDERS = ["/opt/cni/bin", "/etc/cni/net.d"];
+const OTHER_USER = 997;
 const HOST_PORT = 8081;
-/** NET_ADMIN, NET_RAW and SYS_ADMIN: bits 12, 13 and 21 (linux/capability.h). */
-const CAPABILITIES = ((1 << 12) | (1 << 13) | (1 << 21)).toString(16).padStart(16, "0");
+/** DAC_OVERRIDE, NET_ADMIN, NET_RAW and SYS_ADMIN: bits 1, 12, 13 and 21 (linux/capability.h). */
+const CAPABILITIES = ((1 << 1) | (1 << 12) | (1 << 13) | (1 << 21)).toString(16).padStart(16, "0");
 const SECCOMP_FILTER = "2";
 
 let cluster: Cluster;
@@ -54,7 +55,7 @@ describe.skipIf(FAULT !== null)("a cluster of fresh nodes", () => {
     await cluster.startDaemon(n1());
     expect(existsSync(n1().path("/run/minicni/node.json"))).toBe(true);
     expect(existsSync(n1().path(CONFLIST))).toBe(true);
-    await until("containerd has a network", () => n1().cri.networkReady());
+    await waitFor("containerd has a network", () => n1().cri.networkReady());
     expect(cluster.daemon(n1()).log("agent")).toMatch(/resync cause=start.*\n(.*\n)*.*published cause=start/);
   });
 
@@ -64,6 +65,11 @@ describe.skipIf(FAULT !== null)("a cluster of fresh nodes", () => {
   });
 
   test("a node without pod CIDR gets none, and says why", async () => {
+    // As kubespray makes them.
+    for (const folder of FOLDERS) {
+      mkdirSync(n2().path(folder), { recursive: true });
+      chownSync(n2().path(folder), OTHER_USER, OTHER_USER);
+    }
     const daemon = cluster.makeDaemon(n2());
     await daemon.prepare();
     await daemon.run();
@@ -78,10 +84,11 @@ describe.skipIf(FAULT !== null)("a cluster of fresh nodes", () => {
     expect(await n2().cri.networkReady()).toBe(false);
   });
 
-  test("until the Node has one", async () => {
+  test("until the Node has one; that its folders are not root's is no hindrance", async () => {
     cluster.underlay.nodes([N1, N2]);
     await cluster.daemon(n2()).ready();
-    await until("containerd has a network", () => n2().cri.networkReady());
+    await waitFor("containerd has a network", () => n2().cri.networkReady());
+    expect(FOLDERS.map((folder) => statSync(n2().path(folder)).uid)).toEqual([OTHER_USER, OTHER_USER]);
   });
 
   describe("traffic", () => {
@@ -165,7 +172,7 @@ describe.skipIf(FAULT !== null)("a cluster of fresh nodes", () => {
 
     test("after all are removed nothing of them is left", async () => {
       await Promise.all(Object.values(pods).map((each) => each.remove()));
-      for (const node of cluster.nodes) expect(attachments(node)).toEqual(NO_ATTACHMENTS);
+      for (const node of cluster.nodes) expect(attachments(node)).toEqual(NO_NODE_ATTACHMENTS);
     });
   });
 });

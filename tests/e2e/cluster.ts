@@ -3,12 +3,13 @@ import { tmpdir } from "node:os";
 import { basename } from "node:path";
 import { N1, N2, type NodeWords } from "../kernel/agent-cluster.ts";
 import { run } from "../kernel/sandbox.ts";
-import { ARCHIVE, imageFault, POD_IMAGE } from "./cluster-image.ts";
+import { ARCHIVE, imageFault } from "./cluster-image.ts";
 import { DaemonPod } from "./cluster-kubelet.ts";
 import { type Manifest, readManifest } from "./cluster-manifest.ts";
 import { ClusterNode } from "./cluster-node.ts";
 import { type ServiceAccount, Underlay } from "./cluster-underlay.ts";
 import { criFault, makePauseImage } from "./cri.ts";
+import { allDone } from "./machine.ts";
 
 /** Why no cluster can run here; null when it can. */
 export function clusterFault(): string | null {
@@ -25,18 +26,17 @@ process.on("exit", () => {
 export class Cluster {
   readonly folder = mkdtempSync(`${tmpdir()}/minicni-e2e-`);
   readonly underlay = new Underlay();
-  readonly nodes: readonly ClusterNode[];
   /** The DaemonSet's pods, by node. */
   readonly daemons = new Map<ClusterNode, DaemonPod>();
+  #nodes: readonly ClusterNode[] = [];
   #account: ServiceAccount | undefined;
 
-  private constructor(readonly words: readonly NodeWords[]) {
+  private constructor() {
     clusters.add(this);
-    const snapshotter = snapshotterOf(this.folder);
-    const cgroup = basename(this.folder);
-    this.nodes = words.map(
-      (node) => new ClusterNode(this.folder, cgroup, node, this.underlay, snapshotter, POD_IMAGE),
-    );
+  }
+
+  get nodes(): readonly ClusterNode[] {
+    return this.#nodes;
   }
 
   /** The node by its place in the list, from 0. */
@@ -48,31 +48,40 @@ export class Cluster {
 
   /** Nodes that run, with both images, and nothing of ours on them. Throws, with everything taken down, when that fails. */
   static async boot(words: readonly NodeWords[] = [N1, N2]): Promise<Cluster> {
-    const cluster = new Cluster(words);
+    const cluster = new Cluster();
     try {
-      cluster.underlay.nodes(words);
-      const image = `${cluster.folder}/image`;
-      mkdirSync(image);
-      const archive = makePauseImage(image);
-      const serve = cluster.underlay.serve();
-      await Promise.all(
-        cluster.nodes.map(async (node) => {
-          await node.boot();
-          for (const path of [archive, ARCHIVE]) await node.importImage(path);
-        }),
-      );
-      cluster.#account = await serve;
+      await cluster.#boot(words);
       return cluster;
     } catch (error) {
-      await cluster.destroy();
+      // What went wrong first says more than that it could not be taken down.
+      await cluster.destroy().catch(() => {});
       throw error;
     }
+  }
+
+  async #boot(words: readonly NodeWords[]): Promise<void> {
+    const { folder, underlay } = this;
+    const snapshotter = snapshotterOf(folder);
+    const cgroup = basename(folder);
+    this.#nodes = words.map((node) => new ClusterNode(folder, cgroup, node, underlay, snapshotter));
+    underlay.nodes(words);
+    const image = `${folder}/image`;
+    mkdirSync(image);
+    const archive = makePauseImage(image);
+    const serve = async () => {
+      this.#account = await underlay.serve();
+    };
+    const boot = async (node: ClusterNode) => {
+      await node.boot();
+      for (const path of [archive, ARCHIVE]) await node.importImage(path);
+    };
+    await allDone([serve(), ...this.nodes.map(boot)]);
   }
 
   /** `kubectl apply -f k8s/minicni.yaml`: the DaemonSet's pod on every node; returns when all are ready. */
   async apply(settings: Readonly<Record<string, string>> = {}): Promise<void> {
     const manifest = readManifest(settings);
-    await Promise.all(this.nodes.map((node) => this.startDaemon(node, manifest)));
+    await allDone(this.nodes.map((node) => this.startDaemon(node, manifest)));
   }
 
   /** The DaemonSet's pod on one node; returns when it is ready. */
@@ -102,16 +111,24 @@ export class Cluster {
     return pod;
   }
 
+  /** Takes all of it down. Throws when a part of it can't be, but not before the rest is. */
   async destroy(): Promise<void> {
-    await Promise.all(this.nodes.map((node) => node.cutPower()));
-    await this.underlay.destroy();
-    this.abandon();
+    try {
+      await allDone(this.nodes.map((node) => node.cutPower()));
+    } finally {
+      try {
+        await this.underlay.destroy();
+      } finally {
+        this.abandon();
+      }
+    }
   }
 
   /** The same without waiting, for the end of the test's process. */
   abandon(): void {
     clusters.delete(this);
     for (const node of this.nodes) node.abandon();
+    this.underlay.abandon();
     // Runtimes remove these with the container; they stay when the container's end was the namespace's.
     const own = ["-depth", "-type", "d", "-path", `*/${basename(this.folder)}*`, "-delete"];
     run(["find", "/sys/fs/cgroup", ...own]);

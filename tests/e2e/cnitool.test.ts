@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import type { Finished, ResultView } from "../kernel/views.ts";
+import { NO_ATTACHMENTS } from "./attachments.ts";
 import { goTool } from "./gotool.ts";
 import { Machine } from "./machine.ts";
 
@@ -12,7 +13,6 @@ if (TOOL.fault !== undefined) process.stderr.write(`skipped: cnitool: ${TOOL.fau
 const NETWORK = "mctool";
 const SMALL = "mcsmall";
 const PODS = ["a", "b", "c"];
-const GONE = { veths: 0, reservations: [], records: 0 };
 const RESULTS = "/var/lib/cni/results";
 const plugin = (bridge: string, ...ranges: unknown[]) => ({
   type: "minicni",
@@ -102,7 +102,7 @@ describe.skipIf(TOOL.fault !== undefined)("cnitool", () => {
     for (const pod of ["a", "b"]) expectSuccess("check", NETWORK, pod);
     expect(machine.attachments(NETWORK)).toMatchObject({ veths: 2, records: 2 });
     for (const pod of ["a", "b", "a"]) expectSuccess("del", NETWORK, pod);
-    expect(machine.attachments(NETWORK)).toEqual(GONE);
+    expect(machine.attachments(NETWORK)).toEqual(NO_ATTACHMENTS);
     expect(linksOf("a")).toEqual(["lo"]);
     expect(machine.files(RESULTS)).toEqual([]);
   });
@@ -112,7 +112,7 @@ describe.skipIf(TOOL.fault !== undefined)("cnitool", () => {
     inPod("a", "ip", "addr", "del", address, "dev", "eth0");
     expectFailure("check", NETWORK, "a", new RegExp(address));
     expectSuccess("del", NETWORK, "a");
-    expect(machine.attachments(NETWORK)).toEqual(GONE);
+    expect(machine.attachments(NETWORK)).toEqual(NO_ATTACHMENTS);
   });
 
   test("CAP_ARGS: the address and the MAC that were asked for", () => {
@@ -155,7 +155,7 @@ describe.skipIf(TOOL.fault !== undefined)("cnitool status", () => {
     add(NETWORK, "b");
     expectSuccess("del", NETWORK, "b");
     expectSuccess("del", NETWORK, "a");
-    expect(machine.attachments(NETWORK)).toEqual(GONE);
+    expect(machine.attachments(NETWORK)).toEqual(NO_ATTACHMENTS);
   });
 });
 
@@ -169,7 +169,7 @@ describe.skipIf(TOOL.fault !== undefined)("cnitool gc", () => {
     expect(linksOf("a")).toEqual(["lo"]);
     expectSuccess("check", SMALL, "c");
     expectSuccess("del", SMALL, "c");
-    expect(machine.attachments(SMALL)).toEqual(GONE);
+    expect(machine.attachments(SMALL)).toEqual(NO_ATTACHMENTS);
   });
 
   test("takes what is provably dead although the runtime has forgotten it", () => {
@@ -177,7 +177,7 @@ describe.skipIf(TOOL.fault !== undefined)("cnitool gc", () => {
     machine.must(["ip", "link", "del", hostVeth()]);
     forget();
     expectSuccess("gc", NETWORK, "a");
-    expect(machine.attachments(NETWORK)).toEqual(GONE);
+    expect(machine.attachments(NETWORK)).toEqual(NO_ATTACHMENTS);
   });
 
   test("leaves alone what lives although the runtime has forgotten it", () => {
@@ -187,6 +187,6 @@ describe.skipIf(TOOL.fault !== undefined)("cnitool gc", () => {
     inPod("a", "ping", "-c", "1", "-W", "2", "-q", "10.91.7.1");
     expect(machine.attachments(NETWORK)).toMatchObject({ veths: 1, records: 1 });
     expectSuccess("del", NETWORK, "a");
-    expect(machine.attachments(NETWORK)).toEqual(GONE);
+    expect(machine.attachments(NETWORK)).toEqual(NO_ATTACHMENTS);
   });
 });

@@ -1,13 +1,14 @@
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename } from "node:path";
+import { waitFor } from "../kernel/agent.ts";
 import { BINARY, must, run } from "../kernel/sandbox.ts";
-import { makeImage } from "./image.ts";
+import { type Attachments, observeAttachments } from "./attachments.ts";
+import { BUSYBOX_IMAGE, makeImage } from "./image.ts";
 
 type Finished = ReturnType<typeof run>;
 
 const TOOLS = ["containerd", "ctr", "runc", "busybox", "unshare", "nsenter", "mount", "ip", "tar", "timeout"];
-const IMAGE = "minicni.test/busybox:e2e";
 const START_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 3_000;
 
@@ -83,15 +84,16 @@ export class Containerd {
 
   async #ready(): Promise<void> {
     const children = `/proc/${this.#machine.pid}/task/${this.#machine.pid}/children`;
-    await until("containerd answers", () => {
+    const answers = () => {
       if (this.#machine.exitCode !== null)
         throw new Error(`its namespace ended: exit ${this.#machine.exitCode}`);
       this.#init = Number.parseInt(readFileSync(children, "utf8"), 10) || 0;
       return this.#init !== 0 && this.run(...this.#ctr("version")).exitCode === 0;
-    });
+    };
+    await waitFor("containerd answers", answers, undefined, START_TIMEOUT_MS);
     const folder = `${this.#work}/image`;
     mkdirSync(folder);
-    this.must(...this.#ctr("image", "import", "--snapshotter", "native", makeImage(folder, IMAGE)));
+    this.must(...this.#ctr("image", "import", "--snapshotter", "native", makeImage(folder)));
   }
 
   /** Ends PID 1 by its stdin; the kernel takes every process and mount along. Then the cgroups and the files. */
@@ -130,21 +132,32 @@ export class Containerd {
   /** `ctr run --cni` in the foreground: only there does ctr call DEL. Resolves once the container runs. */
   async runContainer(id: string): Promise<Container> {
     const cgroup = `/${basename(this.#work)}-${id}`;
-    const target = ["--rm", "--null-io", "--cni", "--cgroup", cgroup, "--snapshotter", "native", IMAGE, id];
+    const target = [
+      "--rm",
+      "--null-io",
+      "--cni",
+      "--cgroup",
+      cgroup,
+      "--snapshotter",
+      "native",
+      BUSYBOX_IMAGE,
+      id,
+    ];
     const client = Bun.spawn([...this.#entry(), ...this.#ctr("run", ...target, "sleep", "300")], {
       stdin: "ignore",
       stdout: "ignore",
       stderr: "pipe",
     });
     this.#clients.push(client);
-    await until(`${id} runs`, async () => {
+    const runs = async () => {
       if (client.exitCode !== null) {
         throw new Error(
           `ctr run ${id}: exit ${client.exitCode}: ${await new Response(client.stderr).text()}`,
         );
       }
       return new RegExp(`^${id}\\s.*RUNNING`, "m").test(this.must(...this.#ctr("task", "ls")));
-    });
+    };
+    await waitFor(`${id} runs`, runs, undefined, START_TIMEOUT_MS);
     return {
       exec: (...argv) => {
         this.#execs++;
@@ -165,6 +178,11 @@ export class Containerd {
       .filter((line) => line !== "");
   }
 
+  /** What the attachments to a network hold. */
+  attachments(network: string): Attachments {
+    return observeAttachments((argv) => this.run(...argv), network);
+  }
+
   /** Files under a folder as seen inside; none when it does not exist. */
   files(folder: string): string[] {
     const found = this.run("find", folder, "-type", "f").stdout;
@@ -178,13 +196,4 @@ export interface Container {
   exec(...argv: string[]): Finished;
   /** Kills its task; resolves when `ctr run` has cleaned up (DEL, task, container), with what ctr left. */
   remove(): Promise<Pick<Finished, "exitCode" | "stderr">>;
-}
-
-/** Polls until it is so; throws after a while. */
-async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + START_TIMEOUT_MS;
-  while (!(await check())) {
-    if (performance.now() > deadline) throw new Error(`not within ${START_TIMEOUT_MS} ms: ${what}`);
-    await Bun.sleep(20);
-  }
 }

@@ -32,6 +32,8 @@ export interface SandboxSpec {
   readonly hostNetwork?: boolean;
   readonly logDirectory?: string;
   readonly cgroupParent: string;
+  readonly runAsUser?: number | undefined;
+  readonly runAsGroup?: number | undefined;
   readonly seccomp?: SeccompProfile;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -61,7 +63,8 @@ export interface ContainerSpec {
   readonly dropCapabilities?: readonly string[];
   readonly readOnlyRootFilesystem?: boolean;
   readonly noNewPrivileges?: boolean;
-  readonly runAsUser?: number;
+  readonly runAsUser?: number | undefined;
+  readonly runAsGroup?: number | undefined;
   readonly seccomp?: SeccompProfile;
 }
 
@@ -124,7 +127,8 @@ export class CriClient {
     const { hostPort } = spec;
     const port = hostPort && encode([2, hostPort.containerPort], [3, hostPort.hostPort]);
     const namespaces = encode([1, NAMESPACE_MODE[spec.hostNetwork ? "node" : "pod"]]);
-    const security = encode([1, namespaces], ...seccomp(9, spec.seccomp));
+    const ids = [...id(3, spec.runAsUser), ...id(8, spec.runAsGroup)];
+    const security = encode([1, namespaces], ...ids, ...seccomp(9, spec.seccomp));
     const config = encode(
       [1, encode(...metadata)],
       [2, spec.hostNetwork ? "" : (spec.hostname ?? spec.name)],
@@ -134,9 +138,9 @@ export class CriClient {
       ...map(7, spec.annotations),
       [8, encode([1, spec.cgroupParent], [2, security])],
     );
-    const id = text(await this.#call("RunPodSandbox", [1, config]), 1);
-    this.#configs.set(id, config);
-    return id;
+    const pod = text(await this.#call("RunPodSandbox", [1, config]), 1);
+    this.#configs.set(pod, config);
+    return pod;
   }
 
   /** CreateContainer and StartContainer; returns the container's ID. */
@@ -153,15 +157,11 @@ export class CriClient {
       ...(spec.logPath === undefined ? [] : [[11, spec.logPath] as const]),
       [15, encode([2, encodeSecurity(spec)])],
     );
-    const created = await this.#call(
-      "CreateContainer",
-      [1, pod],
-      [2, config],
-      [3, this.#configs.get(pod) ?? ""],
-    );
-    const id = text(created, 1);
-    await this.#call("StartContainer", [1, id]);
-    return id;
+    const sandbox = this.#configs.get(pod) ?? "";
+    const created = await this.#call("CreateContainer", [1, pod], [2, config], [3, sandbox]);
+    const container = text(created, 1);
+    await this.#call("StartContainer", [1, container]);
+    return container;
   }
 
   /** ExecSync in a container; a command that takes longer throws. */
@@ -217,6 +217,11 @@ function map(number: number, entries: Readonly<Record<string, string>> = {}): En
   return Object.entries(entries).map(([key, value]) => [number, encode([1, key], [2, value])]);
 }
 
+/** A user's or a group's; 0 is root, and none is what the image says. */
+function id(number: number, value: number | undefined): Entry[] {
+  return value === undefined ? [] : [[number, encode([1, value])]];
+}
+
 function seccomp(number: number, profile: SeccompProfile = "Unconfined"): Entry[] {
   return [[number, encode([1, SECCOMP[profile]])]];
 }
@@ -233,9 +238,10 @@ function encodeSecurity(spec: ContainerSpec): Uint8Array {
   return encode(
     [1, capabilities],
     [3, encode([1, NAMESPACE_MODE[spec.hostNetwork ? "node" : "pod"]], [2, 1])],
-    ...(spec.runAsUser === undefined ? [] : [[5, encode([1, spec.runAsUser])] as const]),
+    ...id(5, spec.runAsUser),
     [7, spec.readOnlyRootFilesystem ? 1 : 0],
     [11, spec.noNewPrivileges ? 1 : 0],
+    ...id(12, spec.runAsGroup),
     ...MASKED_PATHS.map((path): Entry => [13, path]),
     ...READONLY_PATHS.map((path): Entry => [14, path]),
     ...seccomp(15, spec.seccomp),

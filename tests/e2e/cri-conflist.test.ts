@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { readdirSync, rmSync } from "node:fs";
 import { createPublisher } from "../../src/entry/agent/publish.ts";
 import { createHost } from "../../src/host/linux.ts";
+import { waitFor } from "../kernel/agent.ts";
 import { Cri, criFault } from "./cri.ts";
-import { until } from "./machine.ts";
 
 setDefaultTimeout(60_000);
 
@@ -25,11 +25,11 @@ describe.skipIf(FAULT !== null)("containerd's watch of the folder", () => {
   test("takes up the conflist that the agent writes, and keeps it while the agent writes nothing", async () => {
     const folder = `${cri.machine.work}/net.d`;
     rmSync(`${folder}/10-minicni.conflist`);
-    await until("no network", async () => !(await cri.networkReady()));
+    await waitFor("no network", async () => !(await cri.networkReady()));
     const settings = { stateDir: "/run/minicni", dataDir: `${cri.machine.work}/lib`, confDir: folder };
     const publisher = createPublisher(createHost(), settings);
     expect(publisher.conflist()).toEqual({ changed: true, fault: null, before: [] });
-    await until("the network of the agent's conflist", () => cri.networkReady());
+    await waitFor("the network of the agent's conflist", () => cri.networkReady());
     expect(publisher.conflist()).toEqual({ changed: false, fault: null, before: [] });
     expect(readdirSync(folder)).toEqual(["10-minicni.conflist"]);
   });

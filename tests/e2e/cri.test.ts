@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { NO_ATTACHMENTS } from "./attachments.ts";
 import { Cri, criFault } from "./cri.ts";
 
 setDefaultTimeout(30_000);
@@ -31,7 +32,6 @@ const CONFLIST = {
     { type: "bandwidth", capabilities: { bandwidth: true } },
   ],
 };
-const GONE = { veths: 0, reservations: [], records: 0 };
 
 let cri: Cri;
 beforeAll(async () => {
@@ -55,9 +55,12 @@ describe.skipIf(FAULT !== null)("pods under containerd's CRI", () => {
   });
 
   test("a pod's status tells its addresses, IPv4 first, and its containers have them", async () => {
-    const pod = await cri.runPod("first", { "kubernetes.io/ingress-bandwidth": "80M" }, PORT);
+    const pod = await cri.runNamed("first", {
+      annotations: { "kubernetes.io/ingress-bandwidth": "80M" },
+      hostPort: PORT,
+    });
     pods.push(pod);
-    expect(await cri.status(pod)).toEqual({ ready: true, ips: ["10.93.7.2", "fd93::2"] });
+    expect(await cri.podStatus(pod)).toEqual({ ready: true, ips: ["10.93.7.2", "fd93::2"] });
     const server = await cri.runServer(pod);
     servers.push(server);
     const shown = (await cri.exec(server, "ip", "-o", "addr", "show", "dev", "eth0")).stdout;
@@ -77,9 +80,9 @@ describe.skipIf(FAULT !== null)("pods under containerd's CRI", () => {
   });
 
   test("two pods reach each other", async () => {
-    const pod = await cri.runPod("second", {});
+    const pod = await cri.runNamed("second");
     pods.push(pod);
-    expect((await cri.status(pod)).ips).toEqual(["10.93.7.3", "fd93::3"]);
+    expect((await cri.podStatus(pod)).ips).toEqual(["10.93.7.3", "fd93::3"]);
     const server = await cri.runServer(pod);
     servers.push(server);
     for (const address of ["10.93.7.2", "fd93::2"]) await expectPing(server, address);
@@ -89,7 +92,7 @@ describe.skipIf(FAULT !== null)("pods under containerd's CRI", () => {
 
   test("a third finds no address: the kubelet is told, and nothing of the attempt is left", async () => {
     const before = { attached: cri.machine.attachments(NETWORK), rules: cri.machine.rules() };
-    await expect(cri.runPod("third", {}, PORT + 1)).rejects.toThrow(
+    await expect(cri.runNamed("third", { hostPort: PORT + 1 })).rejects.toThrow(
       "no IP addresses available in range set: 10.93.7.2-10.93.7.3",
     );
     expect({ attached: cri.machine.attachments(NETWORK), rules: cri.machine.rules() }).toEqual(before);
@@ -100,7 +103,7 @@ describe.skipIf(FAULT !== null)("pods under containerd's CRI", () => {
     const [first = ""] = pods;
     await cri.stopPod(first);
     await cri.stopPod(first);
-    expect((await cri.status(first)).ready).toBe(false);
+    expect((await cri.podStatus(first)).ready).toBe(false);
     expect(cri.machine.attachments(NETWORK)).toEqual({
       veths: 1,
       reservations: ["10.93.7.3", "fd93::3"],
@@ -114,13 +117,13 @@ describe.skipIf(FAULT !== null)("pods under containerd's CRI", () => {
     for (const name of cri.machine.must(["ls", "/run/netns"]).split("\n"))
       if (name.startsWith("cni-")) cri.machine.must(["ip", "netns", "del", name]);
     await cri.stopPod(second);
-    expect(cri.machine.attachments(NETWORK)).toEqual(GONE);
+    expect(cri.machine.attachments(NETWORK)).toEqual(NO_ATTACHMENTS);
   });
 
   test("after both are removed nothing is left", async () => {
     for (const pod of pods) await cri.removePod(pod);
     expect(await cri.pods()).toEqual([]);
-    expect(cri.machine.attachments(NETWORK)).toEqual(GONE);
+    expect(cri.machine.attachments(NETWORK)).toEqual(NO_ATTACHMENTS);
     expect(cri.machine.rules()).not.toMatch(/CNI-DN-|--dport 8086|10\.93\.7\.\d+\/32/);
     expect(cri.machine.files("/var/lib/cni/results")).toEqual([]);
   });

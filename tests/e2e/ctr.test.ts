@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { NO_ATTACHMENTS } from "./attachments.ts";
 import { type Container, Containerd } from "./containerd.ts";
 
 setDefaultTimeout(20_000);
@@ -28,16 +29,6 @@ afterAll(async () => {
 
 // Where libcni keeps each ADD's result until a DEL succeeds.
 const RESULTS = "/var/lib/cni/results";
-const RESERVATIONS = `/var/lib/cni/networks/${NETWORK}`;
-
-function reservations(): string[] {
-  const names = containerd.files(RESERVATIONS).map((path) => path.slice(RESERVATIONS.length + 1));
-  return names.filter((name) => /^(10\.|fd88:)/.test(name)).sort();
-}
-
-const records = () => containerd.files("/run/minicni").filter((path) => path.includes("/attachments/"));
-const hostVeths = () =>
-  containerd.must("ip", "-o", "link", "show", "type", "veth").match(/\bmcni[^@:]*/g) ?? [];
 
 /** Addresses of eth0 with a global scope, as busybox tells them. */
 function addresses(container: Container): string[] {
@@ -64,8 +55,8 @@ describe("ctr run --cni under containerd and runc", () => {
     expect(first.exec("ip", "route").stdout).toContain("default via 10.88.7.1 dev eth0");
     expect(first.exec("ip", "-6", "route").stdout).toContain("default via fd88::1 dev eth0");
     for (const gateway of GATEWAYS) expectPing(first, gateway);
-    expect(reservations()).toEqual(["10.88.7.2", "fd88::2"]);
-    expect(hostVeths()).toHaveLength(1);
+    const held = { veths: 1, reservations: ["10.88.7.2", "fd88::2"], records: 1 };
+    expect(containerd.attachments(NETWORK)).toEqual(held);
   });
 
   test("a second container gets others, and the two reach each other", async () => {
@@ -73,26 +64,22 @@ describe("ctr run --cni under containerd and runc", () => {
     expect(addresses(second)).toEqual(["10.88.7.3/24", "fd88::3/64"]);
     for (const address of [...GATEWAYS, "10.88.7.2", "fd88::2"]) expectPing(second, address);
     for (const address of ["10.88.7.3", "fd88::3"]) expectPing(first, address);
-    expect(hostVeths()).toHaveLength(2);
-    expect(records()).toHaveLength(2);
+    expect(containerd.attachments(NETWORK)).toMatchObject({ veths: 2, records: 2 });
     expect(containerd.containers()).toEqual(["c1", "c2"]);
     expect(containerd.files(RESULTS)).toHaveLength(2);
   });
 
   test("removing one takes its own and leaves the other connected", async () => {
     expect(await first.remove()).toEqual({ exitCode: 137, stderr: "" });
-    expect(reservations()).toEqual(["10.88.7.3", "fd88::3"]);
-    expect(hostVeths()).toHaveLength(1);
-    expect(records()).toHaveLength(1);
+    const held = { veths: 1, reservations: ["10.88.7.3", "fd88::3"], records: 1 };
+    expect(containerd.attachments(NETWORK)).toEqual(held);
     for (const gateway of GATEWAYS) expectPing(second, gateway);
   });
 
   test("removing the last leaves nothing", async () => {
     expect(await second.remove()).toEqual({ exitCode: 137, stderr: "" });
     expect(containerd.containers()).toEqual([]);
-    expect(hostVeths()).toEqual([]);
-    expect(reservations()).toEqual([]);
-    expect(records()).toEqual([]);
+    expect(containerd.attachments(NETWORK)).toEqual(NO_ATTACHMENTS);
     expect(containerd.files(RESULTS)).toEqual([]);
   });
 });

@@ -12,6 +12,10 @@ import { must } from "../kernel/sandbox.ts";
 
 const APPLETS = ["sh", "ip", "ping", "sleep", "cat", "nc", "httpd", "mkdir", "chmod", "printf"];
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+/** This machine's, by the name that images and their archives have for it. */
+export const ARCHITECTURE = ARCHITECTURES[process.arch] ?? process.arch;
+/** The name of the image of {@link makeImage}. */
+export const BUSYBOX_IMAGE = "minicni.test/busybox:e2e";
 const OCI = "application/vnd.oci.image";
 
 interface Descriptor {
@@ -21,7 +25,7 @@ interface Descriptor {
 }
 
 /** Makes an OCI image archive of one layer, busybox and its applets, in `folder`; returns the tar's path. */
-export function makeImage(folder: string, name: string): string {
+export function makeImage(folder: string): string {
   const layout = `${folder}/layout`;
   const rootfs = `${folder}/rootfs`;
   mkdirSync(`${layout}/blobs/sha256`, { recursive: true });
@@ -33,7 +37,7 @@ export function makeImage(folder: string, name: string): string {
   must("tar", "--numeric-owner", "--owner=0", "--group=0", "-cf", layer, "-C", rootfs, ".");
   const layerBlob = addBlob(layout, layer, `${OCI}.layer.v1.tar`);
   const config = addJson(layout, `${OCI}.config.v1+json`, {
-    architecture: ARCHITECTURES[process.arch] ?? process.arch,
+    architecture: ARCHITECTURE,
     os: "linux",
     config: { Env: ["PATH=/bin"], Cmd: ["sh"] },
     rootfs: { type: "layers", diff_ids: [layerBlob.digest] },
@@ -46,7 +50,7 @@ export function makeImage(folder: string, name: string): string {
   });
   const index = {
     schemaVersion: 2,
-    manifests: [{ ...manifest, annotations: { "io.containerd.image.name": name } }],
+    manifests: [{ ...manifest, annotations: { "io.containerd.image.name": BUSYBOX_IMAGE } }],
   };
   writeFileSync(`${layout}/index.json`, JSON.stringify(index));
   writeFileSync(`${layout}/oci-layout`, JSON.stringify({ imageLayoutVersion: "1.0.0" }));

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { waitFor } from "../kernel/agent.ts";
-import { POD_IMAGE } from "./cluster-image.ts";
+import { NO_ATTACHMENTS } from "./attachments.ts";
+import { BUSYBOX_IMAGE } from "./image.ts";
 import { ControlPlane } from "./kube-assets.ts";
 import { KubeletNode, kubeletFault } from "./kubelet.ts";
+import { allDone } from "./machine.ts";
 
 setDefaultTimeout(180_000);
 
@@ -26,7 +28,7 @@ describe.skipIf(FAULT !== "")("kubelets of a real cluster", () => {
 
   /** A pod on the node with this number, without a scheduler's say. */
   function run(name: string, number: number, command: readonly string[]): void {
-    const container = { name, image: POD_IMAGE, imagePullPolicy: "Never", command };
+    const container = { name, image: BUSYBOX_IMAGE, imagePullPolicy: "Never", command };
     const spec = {
       nodeName: `node${number}`,
       restartPolicy: "Never",
@@ -42,8 +44,11 @@ describe.skipIf(FAULT !== "")("kubelets of a real cluster", () => {
     for (const number of [1, 2]) nodes.push(await KubeletNode.start(plane, number));
   });
   afterAll(async () => {
-    for (const node of nodes) await node.stop();
-    await plane?.stop();
+    try {
+      await allDone(nodes.map((node) => node.stop()));
+    } finally {
+      await plane?.stop();
+    }
   });
 
   test("make their nodes Ready when the manifest is applied, and not before", async () => {
@@ -89,7 +94,7 @@ describe.skipIf(FAULT !== "")("kubelets of a real cluster", () => {
   test("leave nothing of pods that are deleted", async () => {
     plane.must("delete", "pod", "one", "two", "echo", "--wait=false");
     // Without a grace period the API forgets them before the kubelet has ended them.
-    const nothing = JSON.stringify({ veths: 0, reservations: [], records: 0 });
+    const nothing = JSON.stringify(NO_ATTACHMENTS);
     const left = () => nodes.map(({ machine }) => JSON.stringify(machine.attachments("minicni")));
     await until("nothing is left", () => left().every((found) => found === nothing));
   });

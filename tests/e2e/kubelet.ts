@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { waitFor } from "../kernel/agent.ts";
 import { must, run } from "../kernel/sandbox.ts";
-import { ARCHIVE, imageFault, POD_IMAGE } from "./cluster-image.ts";
+import { ARCHIVE, imageFault } from "./cluster-image.ts";
 import { criFault, makePauseImage } from "./cri.ts";
+import { BUSYBOX_IMAGE } from "./image.ts";
 import { assetsFault, background, CONTROL_ADDRESS, type ControlPlane, processOf } from "./kube-assets.ts";
 import { Machine } from "./machine.ts";
 
@@ -22,7 +23,7 @@ export function kubeletFault(): string {
 // As a package installs it, but for what a container without CAP_SYS_RESOURCE can't: lower OOM scores.
 const CONTAINERD = `version = 2
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "${POD_IMAGE}"
+sandbox_image = "${BUSYBOX_IMAGE}"
 restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "/opt/cni/bin"
@@ -38,6 +39,13 @@ const SYSCTLS = {
   "kernel/keys/root_maxkeys": 1_000_000,
   "kernel/keys/root_maxbytes": 25_000_000,
 };
+
+/** A cgroup at the root: of the one hierarchy of cgroup v2, which has a file of its controllers, or of each of v1. */
+const makeCgroup = (name: string) => `if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+  mkdir -p "/sys/fs/cgroup/${name}"
+else
+  for dir in /sys/fs/cgroup/*/; do mkdir -p "$dir/${name}"; done
+fi`;
 
 /** A node of the cluster: containerd and a kubelet in a mount, network and PID namespace, with folders of its own. */
 export class KubeletNode {
@@ -119,7 +127,6 @@ export class KubeletNode {
       const options = `lowerdir=/${dir},upperdir=${layer}/upper,workdir=${layer}/work`;
       return `mkdir -p "${layer}/upper" "${layer}/work"; mount -t overlay -o "${options}" overlay /${dir}`;
     });
-    const cgroup = `for dir in /sys/fs/cgroup/*/; do mkdir -p "$dir/${this.machine.cgroup}"; done`;
     return [
       // A systemd of the node's own would have made them so.
       "mount --make-rshared /",
@@ -128,7 +135,7 @@ export class KubeletNode {
       ...overlays,
       "rm -rf /etc/cni /opt/cni",
       ...sysctls,
-      cgroup,
+      makeCgroup(this.machine.cgroup),
       "mkdir -p /var/lib/kubelet",
       background("containerd", ["--config", `${this.machine.work}/containerd.toml`]),
     ].join("\n");

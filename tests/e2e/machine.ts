@@ -1,7 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename } from "node:path";
+import { waitFor } from "../kernel/agent.ts";
 import { run } from "../kernel/sandbox.ts";
+import { type Attachments, observeAttachments } from "./attachments.ts";
 import { makePluginFolder } from "./conflist.ts";
 
 type Finished = ReturnType<typeof run>;
@@ -55,11 +57,12 @@ export class Machine {
     });
     this.#process = started;
     try {
-      await until("the machine is ready", async () => {
+      const isReady = async () => {
         if (started.exitCode !== null)
           throw new Error(`PID 1 ended: ${await new Response(started.stderr).text()}`);
         return Bun.file(`${this.work}/ready`).exists();
-      });
+      };
+      await waitFor("the machine is ready", isReady, undefined, START_TIMEOUT_MS);
       const children = readFileSync(`/proc/${started.pid}/task/${started.pid}/children`, "utf8");
       this.#init = Number.parseInt(children, 10);
     } catch (error) {
@@ -110,15 +113,9 @@ export class Machine {
     return found.split("\n").filter((line) => line !== "");
   }
 
-  /** What an attachment leaves if it is not undone: our host-side veths, addresses reserved, our records. */
-  attachments(network: string): { veths: number; reservations: string[]; records: number } {
-    const folder = `/var/lib/cni/networks/${network}/`;
-    const names = this.files(folder).map((path) => path.slice(folder.length));
-    return {
-      veths: (this.must(["ip", "-o", "link", "show", "type", "veth"]).match(/\bmcni[^@:]*/g) ?? []).length,
-      reservations: names.filter((name) => /^[0-9a-f]+[.:]/.test(name)).sort(),
-      records: this.files("/run/minicni").filter((path) => path.includes(`/attachments/${network}/`)).length,
-    };
+  /** What the attachments to a network hold. */
+  attachments(network: string): Attachments {
+    return observeAttachments((argv) => this.run(argv), network);
   }
 
   /** Every netfilter rule, both families, without comments and counters. */
@@ -128,11 +125,8 @@ export class Machine {
   }
 }
 
-/** Polls until it is so; throws after a while. */
-export async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + START_TIMEOUT_MS;
-  while (!(await check())) {
-    if (performance.now() > deadline) throw new Error(`not within ${START_TIMEOUT_MS} ms: ${what}`);
-    await Bun.sleep(20);
-  }
+/** Waits for all, also when one fails: none goes on behind the back of who takes them down. Then throws the first failure. */
+export async function allDone(ends: readonly Promise<unknown>[]): Promise<void> {
+  await Promise.allSettled(ends);
+  await Promise.all(ends);
 }

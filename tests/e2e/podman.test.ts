@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { NO_ATTACHMENTS } from "./attachments.ts";
 import { Podman, podmanFault } from "./podman.ts";
 
 setDefaultTimeout(30_000);
@@ -38,7 +39,6 @@ const NETWORKS = [
     ],
   },
 ];
-const GONE = { veths: 0, reservations: [], records: 0 };
 
 let podman: Podman;
 beforeAll(async () => {
@@ -118,7 +118,7 @@ describe.skipIf(FAULT !== null)("podman with its CNI backend", () => {
     for (const gateway of ["10.89.7.1", "10.90.7.1"]) expectPing("c4", gateway);
     podman.must("rm", "-f", "-t", "0", "c4");
     expect(podman.machine.attachments(NETWORK)).toEqual(before);
-    expect(podman.machine.attachments(SECOND)).toEqual({ ...GONE, veths: before.veths });
+    expect(podman.machine.attachments(SECOND)).toEqual({ ...NO_ATTACHMENTS, veths: before.veths });
   });
 
   test("a restart attaches again", () => {
@@ -142,7 +142,7 @@ describe.skipIf(FAULT !== null)("podman with its CNI backend", () => {
     podman.must("rm", "-f", "-t", "0", "c1");
     for (const gateway of ["10.89.7.1", "fd89::1"]) expectPing("c2", gateway);
     podman.must("rm", "-f", "-t", "0", "c2");
-    expect(podman.machine.attachments(NETWORK)).toEqual(GONE);
+    expect(podman.machine.attachments(NETWORK)).toEqual(NO_ATTACHMENTS);
     expect(podman.machine.rules()).not.toMatch(/CNI-DN-|--dport 8085|10\.89\.7\.\d+\/32/);
     expect(podman.machine.files("/var/lib/cni/results")).toEqual([]);
     expect(podman.must("ps", "-a", "-q")).toBe("");

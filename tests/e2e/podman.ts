@@ -1,13 +1,12 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import type { run } from "../kernel/sandbox.ts";
 import type { NetworkList } from "./conflist.ts";
-import { makeImage } from "./image.ts";
+import { BUSYBOX_IMAGE, makeImage } from "./image.ts";
 import { Machine } from "./machine.ts";
 
 type Finished = ReturnType<typeof run>;
 
 const TOOLS = ["podman", "conmon", "runc", "busybox", "unshare", "nsenter", "iptables-save", "timeout"];
-const IMAGE = "minicni.test/busybox:e2e";
 
 /** Podman's configuration: everything of its own below one folder, networks from our files by plugins of our folder. */
 const CONTAINERS_CONF = (work: string, plugins: string, network: string) => `[network]
@@ -59,9 +58,9 @@ export class Podman {
     const podman = new Podman(networks);
     await podman.machine.start();
     try {
-      const archive = makeImage(`${podman.machine.work}/image`, IMAGE);
+      const archive = makeImage(`${podman.machine.work}/image`);
       podman.must("load", "-q", "-i", archive);
-      podman.must("tag", podman.must("images", "-q").trim(), IMAGE);
+      podman.must("tag", podman.must("images", "-q").trim(), BUSYBOX_IMAGE);
       return podman;
     } catch (error) {
       await podman.machine.stop();
@@ -83,6 +82,6 @@ export class Podman {
   runContainer(name: string, ...options: string[]): void {
     const parent = `--cgroup-parent=/${this.machine.cgroup}`;
     const command = ["busybox", "httpd", "-f", "-p", "[::]:80", "-h", "/etc"];
-    this.must("run", "-d", "--name", name, "--hostname", name, parent, ...options, IMAGE, ...command);
+    this.must("run", "-d", "--name", name, "--hostname", name, parent, ...options, BUSYBOX_IMAGE, ...command);
   }
 }

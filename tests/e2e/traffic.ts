@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
+import { waitFor } from "../kernel/agent.ts";
 import { must, type Pod, run, type Sandbox } from "../kernel/sandbox.ts";
 
 /** The node's addresses on the wire to {@link connectNeighbour}'s namespace. */
@@ -40,11 +41,8 @@ export async function serve(node: Sandbox, pod: Pod): Promise<void> {
   writeFileSync(`${root}/who`, pod.id);
   const argv = ["busybox", "httpd", "-f", "-p", `[::]:${PORT}`, "-h", root];
   servers.add(Bun.spawn(["nsenter", `--net=${pod.netns}`, ...argv], { stdin: "ignore", stderr: "ignore" }));
-  const deadline = performance.now() + PATIENCE_MS;
-  while (ask(pod.netns, "127.0.0.1", PORT) !== pod.id) {
-    if (performance.now() > deadline) throw new Error(`${pod.id} does not serve`);
-    await Bun.sleep(20);
-  }
+  const serves = () => ask(pod.netns, "127.0.0.1", PORT) === pod.id;
+  await waitFor(`${pod.id} serves`, serves, undefined, PATIENCE_MS);
 }
 
 // Not busybox' wget: the static one crashes where name services are to be loaded.

@@ -10,19 +10,20 @@ export function replaceFile(path: string, text: string): void {
   renameSync(`${path}.new`, path);
 }
 
-/** Dates and counters, and how far the kernel's own look at the carrier has come. */
-const VOLATILE = /^#.*$|\[\d+:\d+\]|NO-CARRIER,| state [A-Z]+(?= mode)/gm;
+/** Dates, counters, a bridge's clocks, and how far the kernel's own look at the carrier has come. */
+export const VOLATILE =
+  /^#.*$|_timer +\d+\.\d+|\[\d+:\d+\]|counter packets \d+ bytes \d+|NO-CARRIER,| state [A-Z]+(?= mode)/gm;
 const LONGEST_WAIT_MS = 20_000;
 
-/** Waits for what an agent does on its own. Throws with `explain` when it does not come. */
+/** Waits for what others do on their own. Throws with `explain` when it does not come. */
 export async function waitFor(
   what: string,
-  isSo: () => boolean,
+  isSo: () => boolean | Promise<boolean>,
   explain: () => string = () => "",
   timeoutMs = LONGEST_WAIT_MS,
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
-  while (!isSo()) {
+  while (!(await isSo())) {
     if (performance.now() > end)
       throw new Error(`waited ${timeoutMs / 1000} s in vain: ${what}\n${explain()}`);
     await Bun.sleep(50);

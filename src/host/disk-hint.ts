@@ -44,6 +44,11 @@ export function hintOfDisk(error: unknown, target: string | null = null): string
   }
 }
 
+/** `dest` is what link(2), symlink(2) and rename(2) make; the other path of a symbolic link may be relative to anything. */
 function pathOf(error: unknown): string | null {
-  return error instanceof Error && "path" in error && typeof error.path === "string" ? error.path : null;
+  if (!(error instanceof Error)) return null;
+  const { path, dest }: Error & { path?: unknown; dest?: unknown } = error;
+  return (
+    [dest, path].find((each): each is string => typeof each === "string" && each.startsWith("/")) ?? null
+  );
 }

@@ -1,8 +1,9 @@
 import { ptr } from "bun:ffi";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, statSync } from "node:fs";
 import { hashHex } from "../net/hash.ts";
 import type { Deadline } from "./deadline.ts";
 import { BusyError, errnoOf } from "./errors.ts";
+import { unlessMissing } from "./files.ts";
 import { libc } from "./libc.ts";
 
 /** flock(2): LOCK_EX | LOCK_NB. */
@@ -57,14 +58,17 @@ function byteOf(key: string | null): TryLock {
   };
 }
 
-/** Runs `work` while this process alone holds the lock file, or a folder that is there, in at most `timeoutMs` and within the deadline. */
+/**
+ * Runs `work` while this process alone holds the lock file, or a folder that is there, in at most `timeoutMs` and within
+ * the deadline. Throws BusyError, also when the file was removed meanwhile: what was looked at before is of no use then.
+ */
 export async function withLock<T>(
   path: string,
   timeoutMs: number,
   deadline: Deadline,
   work: () => T | Promise<T>,
 ): Promise<T> {
-  return hold(openLock(path), path, wholeFile, timeoutMs, deadline, work);
+  return hold(openLock(path), path, wholeFile, timeoutMs, deadline, work, false);
 }
 
 /** Runs `work` while no other call of this attachment (null: of any) runs, within the deadline. */
@@ -83,7 +87,7 @@ export async function withAttachmentLock<T>(
       throw error;
     return await work();
   }
-  return hold(file, path, byteOf(key), Number.POSITIVE_INFINITY, deadline, work);
+  return hold(file, path, byteOf(key), Number.POSITIVE_INFINITY, deadline, work, isOptional);
 }
 
 function openLock(path: string): number {
@@ -108,6 +112,7 @@ async function hold<T>(
   timeoutMs: number,
   deadline: Deadline,
   work: () => T | Promise<T>,
+  isOptional: boolean,
 ): Promise<T> {
   try {
     const end = performance.now() + timeoutMs;
@@ -118,10 +123,23 @@ async function hold<T>(
       }
       await Bun.sleep(1 + Math.random() * 3);
     }
+    if (!isOptional && !isAt(file, path)) {
+      throw new BusyError(
+        `${path} was removed while this waited for it: minicni was being uninstalled`,
+        "try again, where minicni is to stay",
+      );
+    }
     held.add(file);
     return await work();
   } finally {
     held.delete(file);
     closeSync(file);
   }
+}
+
+/** Whether an open file still bears its name: behind that of another file this lock would keep nobody out. */
+function isAt(file: number, path: string): boolean {
+  const own = fstatSync(file);
+  const named = unlessMissing(() => statSync(path));
+  return named !== null && named.ino === own.ino && named.dev === own.dev;
 }

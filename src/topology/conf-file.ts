@@ -54,14 +54,21 @@ export function describeConfig(text: string | null): string | null {
   if (conf === null || types === null) return null;
   // Quoted by JSON: a stranger's text must not break the line.
   const name = typeof conf.name === "string" ? `network ${JSON.stringify(conf.name)}, ` : "";
-  return `${name}${types.length === 1 ? "plugin" : "plugins"} ${types.join(", ")}`;
+  const words = types.map((type) => (/^[\w.-]+$/.test(type) ? type : JSON.stringify(type)));
+  return `${name}${types.length === 1 ? "plugin" : "plugins"} ${words.join(", ")}`;
 }
 
-/** Whether a list is what the agent writes: of our network, with no plugin but ours. */
+/**
+ * Whether a list is what the agent writes (`formatConflist`), of whatever version: our network, our plugin alone, and no
+ * setting that a person would have made, such as addresses.
+ */
 export function isOwnConflist(text: string | null): boolean {
   const conf = parseObject(text);
   if (conf === null || conf.name !== OWN_NETWORK || !Array.isArray(conf.plugins)) return false;
-  return typesOf(conf)?.every((type) => type === OWN_TYPE) ?? false;
+  const plugins: readonly unknown[] = conf.plugins;
+  const [plugin] = plugins;
+  if (plugins.length !== 1 || typesOf(conf)?.[0] !== OWN_TYPE) return false;
+  return Object.keys(Object(plugin)).every((key) => key === "type" || key === "stateDir");
 }
 
 /** Whether a runtime calls our plugin by this configuration, alone or among others. */

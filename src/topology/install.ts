@@ -16,15 +16,25 @@ import { CONFLIST_FILE } from "./conflist.ts";
 export const LOOPBACK = "loopback";
 const EXECUTABLE = 0o755;
 
+/** Whether what a symbolic link in the plugins' folder says is our binary there. */
+export function leadsToOurs(target: string, binDir: string): boolean {
+  return [OWN_TYPE, `./${OWN_TYPE}`, `${binDir}/${OWN_TYPE}`].includes(target);
+}
+
 /** What `minicni install` found on the node. */
 export interface ObservedInstall {
   readonly binDir: string;
   readonly confDir: string;
   /** The binary that is to be installed; `digest` is its SHA-256. */
   readonly source: { readonly path: string; readonly digest: string; readonly version: string };
-  /** What is at `<binDir>/minicni`, links followed; `digest` null: no regular file. Null: nothing. */
-  readonly binary: { readonly digest: string | null; readonly isExecutable: boolean } | null;
-  /** `broken`: a symbolic link that leads nowhere. */
+  /** Whether `binDir` is a folder, or leads to one. */
+  readonly isFolder: boolean;
+  /**
+   * What is at `<binDir>/minicni`, links followed; `digest` null: no regular file. `hasMode`: everybody may run it, and
+   * nobody but its owner write it. Null: nothing.
+   */
+  readonly binary: { readonly digest: string | null; readonly hasMode: boolean } | null;
+  /** `broken`: it can't be run, as a symbolic link that leads nowhere. */
   readonly loopback: "absent" | "there" | "broken";
   /** Whether `<binDir>/minicni.tmp` is there: what a killed installer left. */
   readonly hasTemporary: boolean;
@@ -78,13 +88,19 @@ export function planInstall(observed: ObservedInstall): InstallPlan {
 function planBinary(observed: ObservedInstall, isUpgradeOfOld: boolean): Step[] {
   const { binDir, binary, source } = observed;
   const to = `${binDir}/${OWN_TYPE}`;
+  if (!observed.isFolder) {
+    throw new InstallConflict(
+      `${binDir} is no folder`,
+      `make it: mkdir -p ${quoteWord(binDir)}; where something else has the name: ls -ld ${quoteWord(binDir)}`,
+    );
+  }
   if (binary !== null && binary.digest === null) {
     throw new InstallConflict(
       `${to} is no file`,
       `see what it is, and move it away: ls -ld ${quoteWord(to)}`,
     );
   }
-  if (binary?.digest === source.digest && binary.isExecutable) {
+  if (binary?.digest === source.digest && binary.hasMode) {
     const why = "what a killed installer left";
     return observed.hasTemporary ? [{ op: "file.remove", path: `${to}.tmp`, netns: HOST, why }] : [];
   }
@@ -112,7 +128,7 @@ function planBinary(observed: ObservedInstall, isUpgradeOfOld: boolean): Step[] 
 
 function describeBinary({ binDir, binary, source }: ObservedInstall): string {
   if (binary?.digest == null) return `${binDir} has none`;
-  if (binary.digest === source.digest) return `the one in ${binDir} can't be run (mode)`;
+  if (binary.digest === source.digest) return `the mode of the one in ${binDir} is not as it should be`;
   return `${binDir} has another one (sha256 ${short(binary.digest)})`;
 }
 
@@ -130,7 +146,7 @@ function planLoopback({ binDir, loopback }: ObservedInstall): {
     case "there":
       return { steps: [], notes: [] };
     case "broken": {
-      const harm = "is a link that leads nowhere, and is left alone: no pod can start on containerd 1";
+      const harm = "is no program that can be run, and is left alone: no pod can start on containerd 1";
       return { steps: [], notes: [`${path} ${harm}; remove it and install again: rm ${quoteWord(path)}`] };
     }
     case "absent": {

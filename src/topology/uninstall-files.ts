@@ -12,7 +12,7 @@ import {
   oldConfigs,
 } from "./conf-file.ts";
 import { CONFLIST_FILE, configFiles } from "./conflist.ts";
-import { LOOPBACK } from "./install.ts";
+import { LOOPBACK, leadsToOurs } from "./install.ts";
 import { type Removal, removeFile } from "./uninstall.ts";
 
 /** Takes our configuration away, so that a runtime calls the plugin no more; first of all. */
@@ -79,7 +79,8 @@ export function planProgramsRemoval(observed: ObservedPrograms): Removal {
     if (names.includes(OWN_TYPE)) own.push(binary);
     return { steps, notes: own.map((path) => `${path} is of Go minicni: it stays`) };
   }
-  if (loopback === OWN_TYPE) steps.push(removeFile(`${binDir}/${LOOPBACK}`, why));
+  if (loopback !== null && leadsToOurs(loopback, binDir))
+    steps.push(removeFile(`${binDir}/${LOOPBACK}`, why));
   const notes: string[] = [];
   const hasKept = names.includes(`${OWN_TYPE}${KEPT_SUFFIX}`);
   const removal = names.includes(OWN_TYPE) ? [removeFile(binary, why)] : [];

@@ -3,44 +3,68 @@ import { HOST, type IptablesVariant, type Step } from "../plan/step.ts";
 import { NODE_CHAINS } from "./node-rules.ts";
 
 /** Chains of the plugin's masquerade; those of the agent are planned by what `iptables -S` shows of each. */
-const CHAIN = /^:(MINICNI-[A-Za-z0-9_-]+) /;
+const CHAIN = /^:(MINICNI-MASQ-[0-9a-f]{8}) /;
 const TABLE = /^table (inet|bridge) (minicni_(?:masq|spoof)_[0-9a-f]{8})$/;
 
+/** A table of iptables as `iptables-save -t` shows it. */
+export interface SavedTable {
+  readonly family: Family;
+  /** Undefined: the plain iptables. */
+  readonly variant: IptablesVariant | undefined;
+  readonly table: "filter" | "nat";
+  readonly saved: string;
+}
+
 /**
- * The steps that take every chain with our mark but the agent's, and what leads to them, out of a table as
- * `iptables-save -t nat` shows it: one transaction.
+ * The steps that take every chain with our mark but the agent's, and what leads to them, out of a table: one
+ * transaction.
  */
-export function planChainsRemoval(
-  family: Family,
-  variant: IptablesVariant | undefined,
-  saved: string,
-): Step[] {
-  const lines = saved.split("\n").map((line) => line.trim());
-  const chains = lines
-    .flatMap((line) => CHAIN.exec(line)?.[1] ?? [])
-    .filter((name) => !NODE_CHAINS.some(({ chain }) => chain === name));
+export function planChainsRemoval(table: SavedTable): Step[] {
+  const chains = linesOf(table).flatMap((line) => CHAIN.exec(line)?.[1] ?? []);
   if (chains.length === 0) return [];
-  const leadsToOurs = (line: string) =>
+  const lines = [
+    ...chains.map((chain) => `:${chain} - [0:0]`),
+    ...jumpsTo(chains, table),
+    ...chains.map((chain) => `-X ${chain}`),
+  ];
+  return [restore(table, lines, "the plugin's masquerade rules")];
+}
+
+/**
+ * The steps that delete what leads to the agent's chains from chains of others, without which these can't be removed;
+ * the jumps from the built-in chains are planned with them.
+ */
+export function planForeignJumpsRemoval(table: SavedTable): Step[] {
+  return NODE_CHAINS.filter((each) => each.table === table.table).flatMap(({ chain, base }) => {
+    const jumps = jumpsTo([chain], table).filter((line) => !line.startsWith(`-D ${base} `));
+    return jumps.length === 0 ? [] : [restore(table, jumps, `rules of others that lead to ${chain}`)];
+  });
+}
+
+function linesOf({ saved }: SavedTable): string[] {
+  return saved.split("\n").map((line) => line.trim());
+}
+
+/** Deletions of the rules outside of these chains that lead to them. */
+function jumpsTo(chains: readonly string[], table: SavedTable): string[] {
+  const leads = (line: string) =>
     chains.some((chain) => line.endsWith(` -j ${chain}`) || line.endsWith(` -g ${chain}`));
   const isInside = (line: string) => chains.some((chain) => line.startsWith(`-A ${chain} `));
-  const jumps = lines.filter((line) => line.startsWith("-A ") && leadsToOurs(line) && !isInside(line));
-  return [
-    {
-      op: "rules.restore",
-      netns: HOST,
-      family,
-      ...(variant && { variant }),
-      lines: [
-        "*nat",
-        ...chains.map((chain) => `:${chain} - [0:0]`),
-        ...jumps.map((line) => line.replace(/^-A /, "-D ")),
-        ...chains.map((chain) => `-X ${chain}`),
-        "COMMIT",
-      ],
-      why: "the plugin's masquerade rules",
-      isAtomic: true,
-    },
-  ];
+  return linesOf(table)
+    .filter((line) => line.startsWith("-A ") && leads(line) && !isInside(line))
+    .map((line) => line.replace(/^-A /, "-D "));
+}
+
+function restore({ family, variant, table }: SavedTable, lines: readonly string[], why: string): Step {
+  return {
+    op: "rules.restore",
+    netns: HOST,
+    family,
+    ...(variant && { variant }),
+    lines: [`*${table}`, ...lines, "COMMIT"],
+    why,
+    isAtomic: true,
+  };
 }
 
 /** The steps that drop our tables of nftables, from `nft list tables`. */

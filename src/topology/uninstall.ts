@@ -4,6 +4,7 @@ import { formatDeletion } from "../plan/route-spec.ts";
 import type { RouteTable } from "../plan/route-table.ts";
 import type { ObservedLink } from "../plan/state.ts";
 import { HOST, ROUTE_PROTOCOL, type Step } from "../plan/step.ts";
+import { parseVethAlias } from "./alias.ts";
 import { TUNNEL_NAMES } from "./tunnel.ts";
 
 /** What has to go, and what stays although somebody may expect otherwise. */
@@ -25,9 +26,13 @@ export function planRoutesRemoval(table: RouteTable, links: readonly ObservedLin
   return steps;
 }
 
-/** Host-side ends of pods' veth pairs. */
+/** Host-side ends of pods' veth pairs. One whose alias says something else is somebody else's. */
 export function podLinks(links: readonly ObservedLink[]): ObservedLink[] {
-  return links.filter(({ name, kind }) => kind === "veth" && isHostVethName(name));
+  return links.filter(isPodLink);
+}
+
+function isPodLink({ name, kind, alias }: ObservedLink): boolean {
+  return kind === "veth" && isHostVethName(name) && (alias === "" || parseVethAlias(alias) !== null);
 }
 
 /** Takes pods' links away; before their addresses are free (plugins#666). */
@@ -46,10 +51,7 @@ export function foreignPorts(links: readonly ObservedLink[]): string[] {
   const bridge = links.find(({ name, kind }) => name === DEFAULT_BRIDGE && kind === "bridge");
   const foreign = links.filter(
     (link) =>
-      bridge !== undefined &&
-      link.masterIndex === bridge.index &&
-      !isGatewayPort(link) &&
-      !(link.kind === "veth" && isHostVethName(link.name)),
+      bridge !== undefined && link.masterIndex === bridge.index && !isGatewayPort(link) && !isPodLink(link),
   );
   return foreign.map(({ name }) => name);
 }

@@ -12,7 +12,7 @@ export function replaceFile(path: string, text: string): void {
 
 /** Dates, counters, a bridge's clocks, and how far the kernel's own look at the carrier has come. */
 export const VOLATILE =
-  /^#.*$|_timer +\d+\.\d+|\[\d+:\d+\]|counter packets \d+ bytes \d+|NO-CARRIER,| state [A-Z]+(?= mode)/gm;
+  /^#.*$|_timer +\d+\.\d+|\[\d+:\d+\]|counter packets \d+ bytes \d+|NO-CARRIER,| linkdown\b| state [A-Z]+(?= mode)/gm;
 const LONGEST_WAIT_MS = 20_000;
 
 /** Waits for what others do on their own. Throws with `explain` when it does not come. */

@@ -86,11 +86,38 @@ describe("the plugins' folder", () => {
     expect(readdirSync(node.bin).sort()).toEqual(["loopback", "minicni"]);
   });
 
-  test("the right binary that can't be run is made to", () => {
+  test.each([0o644, 0o4755, 0o777])("the right binary with the mode %i gets its own", (mode) => {
     node.install();
-    chmodSync(`${node.bin}/minicni`, 0o644);
+    chmodSync(`${node.bin}/minicni`, mode);
     expect(node.install().exitCode).toBe(0);
-    expect(statSync(`${node.bin}/minicni`).mode & 0o777).toBe(0o755);
+    expect(statSync(`${node.bin}/minicni`).mode & 0o7777).toBe(0o755);
+  });
+
+  test("a link of somebody's to the plugin is taken for loopback, and goes with it", () => {
+    symlinkSync(`${node.bin}/minicni`, `${node.bin}/loopback`);
+    expect(node.install()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(readlinkSync(`${node.bin}/loopback`)).toBe(`${node.bin}/minicni`);
+  });
+
+  test.each<[string, (path: string) => void]>([
+    ["a folder", (path) => mkdirSync(path)],
+    ["an empty file", (path) => writeFileSync(path, "", { mode: 0o755 })],
+    ["a file that can't be run", (path) => writeFileSync(path, "x", { mode: 0o644 })],
+  ])("a loopback that is %s is told, and left alone", (_what, make) => {
+    make(`${node.bin}/loopback`);
+    const done = node.install();
+    expect(done.exitCode).toBe(0);
+    expect(done.stderr).toContain(`${node.bin}/loopback is no program that can be run, and is left alone`);
+  });
+
+  test("that is on a disk without a free inode is named whole", () => {
+    node.bin = `${node.box.dir}/disk`;
+    node.box.mountTmpfs(node.bin, "size=200m,nr_inodes=2");
+    copyFileSync(BINARY, `${node.bin}/minicni`);
+    chmodSync(`${node.bin}/minicni`, 0o755);
+    const done = node.install();
+    expect(done.exitCode).toBe(1);
+    expect(done.stderr).toContain(`make room in the file system of ${node.bin}: see df ${node.bin}`);
   });
 
   test("another loopback is never touched, a link that leads nowhere is named", () => {
@@ -117,7 +144,9 @@ describe("the plugins' folder", () => {
     rmSync(node.bin, { recursive: true });
     const done = node.install();
     expect(done.exitCode).toBe(1);
-    expect(done.stderr).toContain(`to do: make the folder first: mkdir -p ${node.bin}`);
+    expect(done.stderr).toContain(`${node.bin} is no folder`);
+    expect(done.stderr).toContain(`to do: make it: mkdir -p ${node.bin};`);
+    expect(node.install("--dry-run")).toMatchObject({ exitCode: 1, stdout: "" });
   });
 });
 

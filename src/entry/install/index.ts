@@ -4,7 +4,13 @@ import { HostError, messageOf } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { formatPlan } from "../../plan/format.ts";
 import { type ConfFile, KEPT_SUFFIX } from "../../topology/conf-file.ts";
-import { InstallConflict, LOOPBACK, type ObservedInstall, planInstall } from "../../topology/install.ts";
+import {
+  InstallConflict,
+  LOOPBACK,
+  leadsToOurs,
+  type ObservedInstall,
+  planInstall,
+} from "../../topology/install.ts";
 import { readConfigs } from "../read.ts";
 import { VERSION } from "../version.ts";
 import { type InstallSettings, parseInstall } from "./options.ts";
@@ -26,11 +32,9 @@ export async function runInstall(
   if (typeof settings === "number") return settings;
   const { binDir, dryRun } = settings;
   const work = () => install(settings, source, host, print);
-  // By its dot a link to a folder counts as one; where there is none, the first step says so.
-  const isFolder = (path: string) => host.observeFile(`${path}/.`) !== null;
   try {
     // Two installers would write the same temp file.
-    return await (dryRun || !isFolder(binDir) ? work() : host.withLock(binDir, LOCK_TIMEOUT_MS, work));
+    return await (dryRun || !isFolder(binDir, host) ? work() : host.withLock(binDir, LOCK_TIMEOUT_MS, work));
   } catch (error) {
     host.log(`install: ${messageOf(error)}`);
     const isHinted = error instanceof HostError || error instanceof InstallConflict;
@@ -61,16 +65,13 @@ async function install(
 function observeInstall({ binDir, confDir }: InstallSettings, source: string, host: Host): ObservedInstall {
   const binary = `${binDir}/${OWN_TYPE}`;
   const isThere = (path: string) => host.observeFile(path) !== null;
-  const loopback = host.observeFile(`${binDir}/${LOOPBACK}`);
-  // A link to our own binary is whole as soon as that is there.
-  const isOurs = loopback?.kind === "link" && loopback.target === OWN_TYPE;
-  const isBroken = loopback?.kind === "link" && !isOurs && !host.isFile(`${binDir}/${LOOPBACK}`);
   return {
     binDir,
     confDir,
     source: { path: source, digest: host.digestFile(source), version: VERSION },
     binary: observeBinary(binary, host),
-    loopback: loopback === null ? "absent" : isBroken ? "broken" : "there",
+    isFolder: isFolder(binDir, host),
+    loopback: observeLoopback(binDir, host),
     hasTemporary: isThere(`${binary}.tmp`),
     hasKeptBinary: isThere(`${binary}${KEPT_SUFFIX}`),
     configs: readOthers(confDir, host),
@@ -87,14 +88,33 @@ function readOthers(confDir: string, host: Host): ConfFile[] {
   }
 }
 
+/** By its dot a link to a folder counts as one. */
+function isFolder(path: string, host: Host): boolean {
+  return host.observeFile(`${path}/.`) !== null;
+}
+
 function observeBinary(path: string, host: Host): ObservedInstall["binary"] {
   const found = host.observeFile(path);
   if (found === null) return null;
   // A link that leads nowhere is replaced as another file would be.
-  if (found.kind === "link" && !host.isFile(path)) return { digest: "none", isExecutable: false };
-  if (!host.isFile(path)) return { digest: null, isExecutable: false };
-  return {
-    digest: host.digestFile(path),
-    isExecutable: found.kind === "link" || (found.kind === "file" && (found.mode & 0o111) === 0o111),
-  };
+  if (found.kind === "link" && !host.isFile(path)) return { digest: "none", hasMode: false };
+  if (!host.isFile(path)) return { digest: null, hasMode: false };
+  // Whoever made a link to the right content knows why.
+  const hasMode = found.kind === "link" || (found.kind === "file" && isPluginMode(found.mode));
+  return { digest: host.digestFile(path), hasMode };
+}
+
+/** Everybody may run it, nobody but its owner write it (root will run it), and it gives no rights (set-user-ID). */
+function isPluginMode(mode: number): boolean {
+  return (mode & 0o111) === 0o111 && (mode & 0o6022) === 0;
+}
+
+function observeLoopback(binDir: string, host: Host): ObservedInstall["loopback"] {
+  const path = `${binDir}/${LOOPBACK}`;
+  const found = host.observeFile(path);
+  if (found === null) return "absent";
+  // A link to our own binary is whole as soon as that is there.
+  if (found.kind === "link" && leadsToOurs(found.target, binDir)) return "there";
+  if (found.kind === "link") return host.isFile(path) ? "there" : "broken";
+  return found.kind === "file" && (found.mode & 0o111) !== 0 && found.bytes > 0 ? "there" : "broken";
 }

@@ -3,6 +3,7 @@ import type { Host } from "../../host/machine.ts";
 import type { AttachmentKey } from "../../ipam/reservation.ts";
 import { hostVethName } from "../../net/ifname.ts";
 import type { ObservedLink } from "../../plan/state.ts";
+import type { Plan } from "../../plan/step.ts";
 import { parseVethAlias } from "../../topology/alias.ts";
 import { foreignPorts, podLinks } from "../../topology/uninstall.ts";
 import { formatKey } from "../call.ts";
@@ -23,6 +24,13 @@ export function describeUnseen(unseen: readonly string[]): Obstacle[] {
   if (unseen.length === 0) return [];
   const reason = `whether pods are attached to minicni can't be seen: ${unseen.join("; ")}`;
   return [{ reason, advice: "see why (is this root?), or go on by --force" }];
+}
+
+/** Half of the work could not be done. */
+export function describeMissing(host: Host, steps: Plan): Obstacle[] {
+  const needsIp = steps.some(({ op }) => /^(link|route)\.del$/.test(op));
+  if (!needsIp || host.findProgram("ip") !== null) return [];
+  return [{ reason: "no ip on the PATH", advice: "install iproute2, or use that of minicni's image" }];
 }
 
 /** The pods that live. */

@@ -90,6 +90,8 @@ function folder(flags: string, description: string, variable: string, initial: s
 }
 
 function parseFolder(text: string): string {
-  if (/^\/.*[^/]/.test(text)) return text.replace(/\/+$/, "");
+  // A line break would make two commands of one in a printed plan.
+  const isPath = /^\/.*[^/]/.test(text) && ![...text].some((char) => char < " " || char === "\x7f");
+  if (isPath) return text.replace(/\/+$/, "");
   throw new InvalidArgumentError("wanted an absolute path of a folder.");
 }

@@ -28,12 +28,14 @@ import {
   type Recorded,
   readAttachments,
 } from "./attachments.ts";
-import { describePods, describePorts, describeUnseen, type Obstacle } from "./obstacles.ts";
+import { describeMissing, describePods, describePorts, describeUnseen, type Obstacle } from "./obstacles.ts";
 import type { UninstallSettings } from "./options.ts";
 import { planRulesRemoval } from "./rules.ts";
 
 /** All that minicni left on a node, and how it goes. */
 export interface Remains {
+  /** First: as long as runtimes call the plugin, the rest has to be there. */
+  readonly conflist: Plan;
   readonly plan: Plan;
   /** Ourselves, and what was there before us: when all else is gone, since a second run needs the program. */
   readonly programs: Plan;
@@ -78,15 +80,15 @@ export async function observeRemains(host: Host, settings: UninstallSettings): P
       : look<AttachmentsRemoval | null>("addresses", null, () =>
           planAttachmentsRemoval(host, settings, recorded),
         );
-  const rules = await planRulesRemoval(host, faults);
+  const rules = await planRulesRemoval(host, recorded ?? [], faults);
   const routes = look<Step[]>("routes", [], () => planRoutesRemoval(host.routeTable(), links));
   const programs = look(binDir, NO_REMOVAL, () => {
     const found = host.observeFile(`${binDir}/${LOOPBACK}`);
     const loopback = found?.kind === "link" ? found.target : null;
     return planProgramsRemoval({ binDir, confDir, names, loopback, configs });
   });
+  const conflist = planConflistRemoval(confDir, configs);
   const { steps, notes } = joinRemovals([
-    planConflistRemoval(confDir, configs),
     { steps: planPodLinksRemoval(links), notes: [] },
     pods ?? NO_REMOVAL,
     { steps: [...rules, ...routes], notes: [] },
@@ -97,12 +99,14 @@ export async function observeRemains(host: Host, settings: UninstallSettings): P
     look("folders", NO_REMOVAL, () => describeLinks(host, settings)),
   ]);
   return {
+    conflist: conflist.steps,
     plan: steps,
     programs: programs.steps,
-    notes: [...notes, ...programs.notes],
+    notes: [...conflist.notes, ...notes, ...programs.notes],
     faults,
     obstacles: [
       ...describeUnseen(unseen),
+      ...describeMissing(host, steps),
       ...describePods(host, recorded ?? [], links),
       ...(isOthers ? [] : describePorts(links)),
     ],
@@ -130,9 +134,15 @@ function planState(
   const attachments = planFolders(host, `${stateDir}/attachments`, isGone);
   const folders = STATE_FOLDERS.map((name) => {
     const path = `${stateDir}/${name}`;
-    return { name, ...planFolderRemoval(path, namesIn(path, host), () => true, STATE) };
+    const isFile = (own: string) => host.observeFile(`${path}/${own}`)?.kind === "file";
+    return { name, path, ...planFolderRemoval(path, namesIn(path, host), isFile, STATE) };
   });
-  const emptied = [...(attachments.isEmptied ? ["attachments"] : []), ...STATE_FOLDERS];
+  const emptied = [
+    ...(attachments.isEmptied ? ["attachments"] : []),
+    ...folders.flatMap(({ name, path, steps }) =>
+      steps.some((step) => step.op === "folder.remove" && step.path === path) ? [name] : [],
+    ),
+  ];
   const names = namesIn(stateDir, host);
   const files = planFolderRemoval(
     stateDir,

@@ -3,40 +3,82 @@ import type { Host } from "../../host/machine.ts";
 import { FAMILIES } from "../../net/address.ts";
 import { iptablesProgram } from "../../plan/format.ts";
 import type { IptablesVariant, Step } from "../../plan/step.ts";
-import { planChainsRemoval, planTablesRemoval } from "../../topology/uninstall-rules.ts";
+import {
+  planChainsRemoval,
+  planForeignJumpsRemoval,
+  planTablesRemoval,
+  type SavedTable,
+} from "../../topology/uninstall-rules.ts";
 import { planRemoval, type RulesPlace, unlessFailed } from "../agent/rules-chains.ts";
+import type { Recorded } from "./attachments.ts";
 
 const VARIANTS: readonly IptablesVariant[] = ["nft", "legacy"];
+const TABLES = ["filter", "nat"] as const;
+const WAY_OUT = "install it, or use that of minicni's image; a reboot takes them away as well";
 
-const NO_IPTABLES =
-  "rules: no iptables on the PATH, and chains of minicni may be there: install it, or use that of minicni's image; " +
-  "a reboot takes them away as well";
-
-/** The steps that take all of our rules out of both iptables, for both families, and out of nftables. */
-export async function planRulesRemoval(host: Host, faults: string[]): Promise<Step[]> {
+/**
+ * The steps that take all of our rules out of both iptables, for both families, and out of nftables. `recorded`: the
+ * attachments, which tell whether there are tables of ours.
+ */
+export async function planRulesRemoval(
+  host: Host,
+  recorded: readonly Recorded[],
+  faults: string[],
+): Promise<Step[]> {
   const steps: Step[] = [];
-  const places = placesOf(host);
-  if (places.length === 0 && (await mayHaveChains(host))) faults.push(NO_IPTABLES);
-  for (const place of places) {
-    const planAll = async () => [
-      ...(await planRemoval(host, place, faults)).plan,
-      ...(await planMasquerade(place, host)),
-    ];
-    steps.push(...((await unlessFailed(faults, planAll)) ?? []));
+  for (const place of placesOf(host)) {
+    steps.push(...((await unlessFailed(faults, () => planPlace(host, place, faults))) ?? []));
   }
-  // On a node without it the plugin, which runs it, made no tables.
-  if (host.findProgram("nft") === null) return steps;
+  faults.push(...((await unlessFailed(faults, () => describeUnreadable(host))) ?? []));
+  if (host.findProgram("nft") === null) {
+    const made = recorded.filter(({ record }) => record?.masquerade === "nftables" || record?.spoofCheck);
+    const networks = [...new Set(made.map(({ key }) => key.network))];
+    if (networks.length > 0)
+      faults.push(`no nft on the PATH for the tables of ${networks.join(", ")}: ${WAY_OUT}`);
+    return steps;
+  }
   const { exitCode, stdout, stderr } = await host.spawn({ argv: ["nft", "list", "tables"] });
   if (exitCode !== 0) faults.push(`\`nft list tables\` failed: ${inLine(stderr)}`);
   return [...steps, ...planTablesRemoval(exitCode === 0 ? stdout : "")];
 }
 
-/** Without iptables: whether there is anything in its tables that could be ours. */
-async function mayHaveChains(host: Host): Promise<boolean> {
+async function planPlace(host: Host, place: RulesPlace, faults: string[]): Promise<Step[]> {
+  const { family, variant } = place;
+  const saved: SavedTable[] = [];
+  for (const table of TABLES.filter((each) => isTableThere(host, family, variant, each)))
+    saved.push({ family, variant, table, saved: await save(host, place, table) });
+  return [
+    ...saved.flatMap(planForeignJumpsRemoval),
+    ...(await planRemoval(host, place, faults)).plan,
+    ...saved.filter(({ table }) => table === "nat").flatMap(planChainsRemoval),
+  ];
+}
+
+async function save(host: Host, { family, variant }: RulesPlace, table: string): Promise<string> {
+  const argv = [iptablesProgram(family, variant, "save"), "-t", table];
+  const { exitCode, stdout, stderr } = await host.spawn({ argv });
+  if (exitCode === 0) return stdout;
+  throw new Error(`\`${argv.join(" ")}\` failed: ${inLine(stderr)}`);
+}
+
+/** The variants whose tables may have chains of ours, and whose iptables is not there to see, as a node often has but one. */
+async function describeUnreadable(host: Host): Promise<string[]> {
+  const isThere = (variant?: IptablesVariant) => host.findProgram(iptablesProgram(4, variant)) !== null;
+  // What the plain one is, where it has no other name, its rules show.
+  const lacks = (variant: IptablesVariant) => (VARIANTS.some(isThere) ? !isThere(variant) : !isThere());
+  const faults: string[] = [];
   const isLegacy = FAMILIES.some((family) =>
-    ["filter", "nat"].some((table) => isTableThere(host, family, "legacy", table)),
+    TABLES.some((table) => isTableThere(host, family, "legacy", table)),
   );
-  if (isLegacy || host.findProgram("nft") === null) return true;
+  if (lacks("legacy") && isLegacy)
+    faults.push(`tables of iptables-legacy are there, and no such iptables on the PATH: ${WAY_OUT}`);
+  if (lacks("nft") && (await mayNftHaveChains(host)))
+    faults.push(`chains of iptables-nft may be there, and no such iptables on the PATH: ${WAY_OUT}`);
+  return faults;
+}
+
+async function mayNftHaveChains(host: Host): Promise<boolean> {
+  if (host.findProgram("nft") === null) return true;
   const { exitCode, stdout } = await host.spawn({ argv: ["nft", "list", "chains"] });
   return exitCode !== 0 || /^\s*chain MINICNI-/m.test(stdout);
 }
@@ -50,14 +92,6 @@ function placesOf(host: Host): RulesPlace[] {
   return FAMILIES.filter((family) => isFamilyThere(host, family)).flatMap((family) =>
     variants.map((variant) => ({ family, variant })),
   );
-}
-
-async function planMasquerade({ family, variant }: RulesPlace, host: Host): Promise<Step[]> {
-  if (!isTableThere(host, family, variant, "nat")) return [];
-  const argv = [iptablesProgram(family, variant, "save"), "-t", "nat"];
-  const { exitCode, stdout, stderr } = await host.spawn({ argv });
-  if (exitCode !== 0) throw new Error(`\`${argv.join(" ")}\` failed: ${inLine(stderr)}`);
-  return planChainsRemoval(family, variant, stdout);
 }
 
 function inLine(stderr: string): string {

@@ -11,6 +11,8 @@ import { observeRemains, type Remains } from "./remains.ts";
 const LIMIT_MS = 300_000;
 /** What a killed agent's last child may still hold the lock for. */
 const LOCK_TIMEOUT_MS = 3_000;
+/** Of somebody who sees nothing happen. */
+const PATIENCE_MS = 2_000;
 
 type Print = (text: string) => void;
 
@@ -58,6 +60,8 @@ async function uninstall(settings: UninstallSettings, host: Host, print: Print):
     });
   } catch (error) {
     if (isBegun || !(error instanceof BusyError)) throw error;
+    // Another uninstall has come to its end.
+    if (!host.isFile(lock)) return uninstall(settings, host, print);
     // Not even by force: an agent makes all of it again.
     host.log(`uninstall: refused: ${describeUse(settings)}`);
     return 1;
@@ -83,19 +87,32 @@ async function isInUse(settings: UninstallSettings, host: Host): Promise<boolean
   }
 }
 
-/** No ADD or DEL is under way meanwhile. */
-function withoutCalls(
+/** No ADD or DEL is under way meanwhile; those that come wait, and then find their lock gone. */
+async function withoutCalls(
   { stateDir }: UninstallSettings,
   host: Host,
   work: () => Promise<number>,
 ): Promise<number> {
   const lock = `${stateDir}/attachments.lock`;
-  return host.isFile(lock) ? host.withAttachmentLock(lock, null, work, { isOptional: true }) : work();
+  if (!host.isFile(lock)) return work();
+  const patience = setTimeout(
+    () => host.log(`waiting for calls of the plugin that hold ${lock}: see fuser ${lock}`),
+    PATIENCE_MS,
+  );
+  const begin = () => {
+    clearTimeout(patience);
+    return work();
+  };
+  try {
+    return await host.withAttachmentLock(lock, null, begin, { isOptional: true });
+  } finally {
+    clearTimeout(patience);
+  }
 }
 
 async function remove(settings: UninstallSettings, host: Host, print: Print): Promise<number> {
   const remains = await observeRemains(host, settings);
-  const { obstacles, faults, plan, programs } = remains;
+  const { obstacles, faults, conflist, plan, programs } = remains;
   for (const { reason, advice } of obstacles) {
     host.log(settings.force ? `warning: ${reason}` : `uninstall: refused: ${reason}; ${advice}`);
   }
@@ -108,10 +125,13 @@ async function remove(settings: UninstallSettings, host: Host, print: Print): Pr
       "net.ipv4.ip_forward and net.ipv6.conf.all.forwarding stay as they are: others may rely on them",
     );
   }
+  // While runtimes call the plugin the rest has to be there.
+  const first = await host.executeEach(conflist);
+  if (first.length > 0) return giveUp(first, conflist, host);
   const failures = await host.executeEach(plan);
   forget(remains, host);
-  // What went by itself (a pod's link, with its namespace) is as good as removed.
-  const left = failures.length === 0 ? [] : (await observeRemains(host, settings)).plan;
+  // What went by itself (a pod's link, with its namespace) is as good as removed; what came meanwhile is left.
+  const left = plan.length === 0 ? [] : (await observeRemains(host, settings)).plan;
   if (left.length > 0) return giveUp(failures, left, host);
   if (faults.length > 0 && !settings.force) {
     host.log(
@@ -129,8 +149,8 @@ async function remove(settings: UninstallSettings, host: Host, print: Print): Pr
       );
 }
 
-function wholeOf({ plan, programs }: Remains): Plan {
-  return [...plan, ...programs];
+function wholeOf({ conflist, plan, programs }: Remains): Plan {
+  return [...conflist, ...plan, ...programs];
 }
 
 /** `left`: what is still to be done. */

@@ -73,9 +73,9 @@ describe("uninstall", () => {
   });
 
   test("what can't be looked at is told, the rest goes, and the exit code is 1; --force goes to the end", async () => {
-    machine.findProgram = () => null;
+    machine.findProgram = (name) => (name === "ip" ? "/sbin/ip" : null);
     expect(await uninstall()).toBe(1);
-    expect(log()).toContain("no iptables on the PATH");
+    expect(log()).toContain("chains of iptables-nft may be there, and no such iptables on the PATH");
     expect(log()).toContain("/opt/cni/bin stays as it is until all else is gone");
     expect(machine.files.has(CONFLIST)).toBe(false);
     expect(machine.files.has("/opt/cni/bin/minicni")).toBe(true);
@@ -87,11 +87,53 @@ describe("uninstall", () => {
 
   test("a node without iptables has no rules by it, as nft shows", async () => {
     let chains = "table ip nat {\n\tchain MINICNI-MASQ-0a1b2c3d {\n\t}\n}\n";
-    machine.findProgram = (name) => (name === "nft" ? "/usr/sbin/nft" : null);
+    machine.findProgram = (name) => (/iptables/.test(name) ? null : `/usr/sbin/${name}`);
     machine.answer = ({ argv }) => ({ exitCode: 0, stdout: argv.includes("chains") ? chains : "" });
     expect(await uninstall()).toBe(1);
     chains = "table ip nat {\n\tchain POSTROUTING {\n\t}\n}\n";
     expect(await uninstall()).toBe(0);
+  });
+
+  test("without ip nothing is begun", async () => {
+    machine.findProgram = (name) => (name === "ip" ? null : `/usr/sbin/${name}`);
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain("no ip on the PATH; install iproute2");
+    expect(machine.files.has(CONFLIST)).toBe(true);
+  });
+
+  test("while the runtime has its configuration everything else stays", async () => {
+    machine.failOn = ({ op, ...step }) => op === "file.remove" && "path" in step && step.path === CONFLIST;
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain(`\`rm -f ${CONFLIST}\` failed`);
+    expect(machine.linksByName.has("minicni.vxlan")).toBe(true);
+  });
+
+  test("rules of a variant whose program is not there are told: a node often has but one", async () => {
+    machine.files.set("/proc/net/ip_tables_names", "filter\nnat\n");
+    machine.findProgram = (name) => (name.endsWith("-legacy") ? null : `/usr/sbin/${name}`);
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain("tables of iptables-legacy are there, and no such iptables on the PATH");
+    expect(machine.files.has("/opt/cni/bin/minicni")).toBe(true);
+  });
+
+  test("tables that the records tell of are not left in silence where there is no nft", async () => {
+    const key = { network: "m2", containerId: "pod1", ifname: "eth0" };
+    writeRecord(
+      machine,
+      "/run/minicni",
+      key,
+      fakeRecord("m2", "pod1", { masquerade: "nftables", netns: "" }),
+    );
+    machine.findProgram = (name) => (name === "nft" ? null : `/usr/sbin/${name}`);
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain("no nft on the PATH for the tables of m2");
+  });
+
+  test("folders of others in ours are told, and no reason to fail", async () => {
+    machine.files.set("/run/minicni/masquerade/theirs/x", "");
+    expect(await uninstall()).toBe(0);
+    expect(log()).toContain("/run/minicni/masquerade stays, with what is not minicni's: theirs");
+    expect(log()).toContain("/run/minicni stays, with what is not minicni's: masquerade");
   });
 
   test("pods that can't be looked for are no reason to take them for none", async () => {

@@ -46,6 +46,8 @@ describe("ours", () => {
     [{ name: "other", plugins: [{ type: "minicni" }] }],
     [{ name: "minicni", type: "minicni" }],
     [{ name: "minicni", plugins: [] }],
+    [{ name: "minicni", plugins: [{ type: "minicni", ipam: { ranges: [[{ subnet: "10.1.0.0/16" }]] } }] }],
+    [{ name: "minicni", plugins: [{ type: "minicni" }, { type: "minicni" }] }],
   ])("is not %j", (conf) => {
     expect(isOwnConflist(json(conf))).toBe(false);
   });

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { formatPlan } from "../../../src/plan/format.ts";
-import { InstallConflict, type ObservedInstall, planInstall } from "../../../src/topology/install.ts";
+import {
+  InstallConflict,
+  leadsToOurs,
+  type ObservedInstall,
+  planInstall,
+} from "../../../src/topology/install.ts";
 import { thrown } from "../../twin/words.ts";
 
 const DIGEST = "a".repeat(64);
@@ -18,7 +23,8 @@ function observed(more: Partial<ObservedInstall> = {}): ObservedInstall {
     binDir: "/bin",
     confDir: "/net.d",
     source: { path: "/image/minicni", digest: DIGEST, version: "1.2.3" },
-    binary: { digest: DIGEST, isExecutable: true },
+    binary: { digest: DIGEST, hasMode: true },
+    isFolder: true,
     loopback: "there",
     hasTemporary: false,
     hasKeptBinary: false,
@@ -44,13 +50,13 @@ describe("planInstall", () => {
     ],
     [
       "another binary",
-      { binary: { digest: OTHER, isExecutable: true } },
+      { binary: { digest: OTHER, hasMode: true } },
       "# minicni 1.2.3 (sha256 aaaaaaaaaaaa): /bin has another one (sha256 bbbbbbbbbbbb)\ninstall -m 0755 /image/minicni /bin/minicni\n",
     ],
     [
-      "the right binary that can't be run",
-      { binary: { digest: DIGEST, isExecutable: false } },
-      "# minicni 1.2.3 (sha256 aaaaaaaaaaaa): the one in /bin can't be run (mode)\ninstall -m 0755 /image/minicni /bin/minicni\n",
+      "the right binary with another mode",
+      { binary: { digest: DIGEST, hasMode: false } },
+      "# minicni 1.2.3 (sha256 aaaaaaaaaaaa): the mode of the one in /bin is not as it should be\ninstall -m 0755 /image/minicni /bin/minicni\n",
     ],
     [
       "the rest of a killed installer",
@@ -71,13 +77,24 @@ describe("planInstall", () => {
   });
 
   test("refuses what is no file", () => {
-    const refused = thrown(() => planInstall(observed({ binary: { digest: null, isExecutable: false } })));
+    const refused = thrown(() => planInstall(observed({ binary: { digest: null, hasMode: false } })));
     expect(refused).toBeInstanceOf(InstallConflict);
     expect(refused).toMatchObject({ message: "/bin/minicni is no file" });
   });
 
+  test("refuses a folder that is not there, also when it only says what it would do", () => {
+    const refused = thrown(() => planInstall(observed({ isFolder: false })));
+    expect(refused).toMatchObject({ message: "/bin is no folder" });
+    expect(refused).toMatchObject({ hint: expect.stringContaining("mkdir -p /bin;") });
+  });
+
+  test.each(["minicni", "./minicni", "/bin/minicni"])("a loopback that is a link to %s is ours", (target) => {
+    expect(leadsToOurs(target, "/bin")).toBe(true);
+    expect(leadsToOurs(`x${target}`, "/bin")).toBe(false);
+  });
+
   test("keeps the plugin of Go minicni before it replaces it, and takes its configuration away behind that", () => {
-    const more = { configs: [config("10-minicni.conf", OLD)], binary: { digest: OTHER, isExecutable: true } };
+    const more = { configs: [config("10-minicni.conf", OLD)], binary: { digest: OTHER, hasMode: true } };
     const [first = "", second] = planned(more);
     expect(first).toContain("ln /bin/minicni /bin/minicni.replaced\n");
     expect(first.indexOf("ln ")).toBeLessThan(first.indexOf("install "));
@@ -91,7 +108,7 @@ describe("planInstall", () => {
   test.each(["05-minicni.conf", "20-net.conf"])(
     "knows Go minicni by what its configuration says, as %s",
     (name) => {
-      const more = { configs: [config(name, OLD)], binary: { digest: OTHER, isExecutable: true } };
+      const more = { configs: [config(name, OLD)], binary: { digest: OTHER, hasMode: true } };
       const [first, second] = planned(more);
       expect(first).toContain("ln /bin/minicni /bin/minicni.replaced\n");
       expect(second).toContain(`mv -n /net.d/${name} /net.d/${name}.replaced\n`);

@@ -80,9 +80,11 @@ function choosePathsTo(peer: ClusterNode, self: ClusterNode, backend: Backend, r
   const chosen = choosePaths([peer], self, backend, reach.lookup);
   const faults = [...chosen.faults];
   const paths = chosen.paths.filter(({ dst }) => {
-    const held = reach.gateways.find((gateway) => contains(dst, gateway));
+    const held = reach.gateways.find(
+      ({ address, ownLength }) => dst.length > ownLength && contains(dst, address),
+    );
     if (held === undefined) return true;
-    const message = `its pod CIDR ${formatPrefix(dst)} holds ${formatAddress(held)}, a gateway of this node`;
+    const message = `its pod CIDR ${formatPrefix(dst)} holds ${formatAddress(held.address)}, a gateway of this node`;
     faults.push({ node: peer.name, message });
     return false;
   });

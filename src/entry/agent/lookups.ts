@@ -2,7 +2,8 @@ import type { Host } from "../../host/machine.ts";
 import { type Address, FAMILIES, isSameAddress } from "../../net/address.ts";
 import { isHostVethName } from "../../net/ifname.ts";
 import type { ClusterNode } from "../../net/node.ts";
-import { FLAG_GATEWAY, ROUTE_WORDS, type RouteTable, WORD } from "../../plan/route-table.ts";
+import { contains } from "../../net/prefix.ts";
+import { FLAG_GATEWAY, FLAG_ONLINK, ROUTE_WORDS, type RouteTable, WORD } from "../../plan/route-table.ts";
 import type { ObservedLink, RouteLookup } from "../../plan/state.ts";
 import { ROUTE_PROTOCOL } from "../../plan/step.ts";
 import { addressOf, type Lookup } from "../../topology/path.ts";
@@ -15,8 +16,20 @@ export interface Reach {
   readonly lookup: Lookup;
   /** There is no way to it right now; what {@link Reach.lookup} says is what was so before. */
   readonly isLost: (address: Address) => boolean;
-  /** Gateways of others' routes: no pod CIDR of a peer may hold one. */
-  readonly gateways: readonly Address[];
+  readonly gateways: readonly Gateway[];
+}
+
+/**
+ * A gateway of others' routes, which no route to a peer's pod CIDR may take. Onlink ones are none of these: they are
+ * looked for on their device alone.
+ */
+export interface Gateway {
+  readonly address: Address;
+  /**
+   * Prefix length of its own route where that leads to the gateway as well (flannel's do, a default route does): only a
+   * longer one would take it. -1: it does not.
+   */
+  readonly ownLength: number;
 }
 
 /**
@@ -108,21 +121,23 @@ function isSameLookup(a: RouteLookup | null, b: RouteLookup | null | undefined):
   return isSameGateway && a.ifindex === b.ifindex && a.isLocal === b.isLocal;
 }
 
-function isSameList(a: readonly Address[], b: readonly Address[]): boolean {
-  return (
-    a.length === b.length && a.every((it, index) => b[index] !== undefined && isSameAddress(it, b[index]))
-  );
+function isSameList(a: readonly Gateway[], b: readonly Gateway[]): boolean {
+  const isSame = (one: Gateway, other: Gateway | undefined) =>
+    other !== undefined && isSameAddress(one.address, other.address) && one.ownLength === other.ownLength;
+  return a.length === b.length && a.every((it, index) => isSame(it, b[index]));
 }
 
-function gatewaysOf(table: RouteTable): Address[] {
+function gatewaysOf(table: RouteTable): Gateway[] {
   const { words } = table;
-  const found: Address[] = [];
+  const found: Gateway[] = [];
   for (let index = 0; index < table.count; index++) {
     const at = index * ROUTE_WORDS;
     const isForeign = words[at + WORD.protocol] !== ROUTE_PROTOCOL;
-    if (!isForeign || ((words[at + WORD.flags] ?? 0) & FLAG_GATEWAY) === 0) continue;
-    const { via } = table.at(index);
-    if (via !== null && via.value !== 0n) found.push(via);
+    if (!isForeign || ((words[at + WORD.flags] ?? 0) & (FLAG_GATEWAY | FLAG_ONLINK)) !== FLAG_GATEWAY)
+      continue;
+    const { dst, via } = table.at(index);
+    if (via === null || via.value === 0n) continue;
+    found.push({ address: via, ownLength: contains(dst, via) ? dst.length : -1 });
   }
   return found;
 }

@@ -10,6 +10,7 @@ import {
   planTunnel,
   planTunnelRemoval,
   TUNNEL_NAMES,
+  TUNNEL_OVERHEAD,
   type TunnelDevice,
   type TunnelSettings,
   tunnelConflict,
@@ -221,7 +222,10 @@ function countProgrammed(
   return left;
 }
 
-/** The tunnel's MTU counts once a peer is behind it: until then pods may use the whole link. */
+/**
+ * The tunnel's MTU counts once a peer is behind it: until then pods may use the whole link. The device has 1280 for IPv6
+ * on a narrower link too: by IPv4 its packets go in fragments then, by IPv6 the kernel drops what it only forwards.
+ */
 function leastMtu(
   paths: readonly Path[],
   devices: readonly TunnelDevice[],
@@ -230,7 +234,10 @@ function leastMtu(
   const direct = [...links.values()].map(({ mtu }) => mtu);
   const tunnelled = devices
     .filter(({ underlay }) => paths.some((path) => path.kind === "tunnel" && path.underlay === underlay))
-    .map(({ link }) => link.mtu);
+    .map(({ underlay, link }) => {
+      const room = (links.get(underlay)?.mtu ?? ETHERNET_MTU) - TUNNEL_OVERHEAD[underlay];
+      return underlay === 6 ? Math.min(link.mtu, room) : link.mtu;
+    });
   const known = [...direct, ...tunnelled];
   return known.length === 0 ? ETHERNET_MTU : Math.min(...known);
 }

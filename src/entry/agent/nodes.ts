@@ -4,8 +4,8 @@ import type { NodeListener, NodeSource } from "../../kube/source.ts";
 import { watchNodeApi } from "../../kube/watch.ts";
 import type { Heartbeat } from "./health.ts";
 import type { Journal } from "./journal.ts";
+import type { Known } from "./known.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Known } from "./pass.ts";
 import type { Publisher } from "./publish.ts";
 import type { AgentSettings } from "./settings.ts";
 

@@ -11,7 +11,9 @@ import { findBlock } from "./blocking.ts";
 import type { BridgeReport } from "./bridge.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
+import { describeSource, findSelf, type Known } from "./known.ts";
 import type { Cause, Metrics } from "./metrics.ts";
+import { describeMtuFault } from "./mtu.ts";
 import type { Network, NetworkOutcome } from "./network.ts";
 import type { OffloadProbe, ProbedTunnel } from "./offload.ts";
 import type { Publisher } from "./publish.ts";
@@ -22,15 +24,6 @@ import { createSteady } from "./steady.ts";
 import { stepsDone } from "./summary.ts";
 import { tellBridge, tellNetwork, tellNodes, tellRules } from "./tell.ts";
 import { isHint, type Reason } from "./wakeups.ts";
-
-/** What is known of the Nodes. */
-export interface Known {
-  readonly snapshot: NodeSnapshot | null;
-  /** A complete list of a live source, not the last known one from disk. */
-  readonly isLive: boolean;
-  /** What is wrong with the source; null when it works. */
-  readonly fault: string | null;
-}
 
 /** What a pass works with. */
 export interface Parts {
@@ -125,17 +118,17 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   };
 
   const runRules = async (snapshot: NodeSnapshot, self: ClusterNode, cause: Cause) => {
-    const wish = wishOf(served?.snapshot ?? snapshot, self, served?.paths ?? NO_PATHS);
+    const { wish, uncovered } = wishOf(served?.snapshot ?? snapshot, self, served?.paths ?? NO_PATHS);
     const began = performance.now();
     const outcome = await parts.rules.resync(wish, { isDryRun: settings.dryRun });
-    const fault = tellRules(outcome, cause, performance.now() - began, parts);
+    const fault = tellRules(outcome, uncovered, cause, performance.now() - began, parts);
     return { plan: outcome.plan, fault };
   };
 
   /** Last of all: from now on pods come to this node. */
   const publish = (self: ClusterNode, { snapshot, paths, mtu }: Served, cause: Cause): string | null => {
     const { backend } = settings;
-    const { podCidrs, clusterCidrs } = wishOf(snapshot, self, paths);
+    const { podCidrs, clusterCidrs } = wishOf(snapshot, self, paths).wish;
     const node = { podCidrs, mtu, backend, clusterCidrs };
     const published = publisher.node({ ready: true, reason: null, ...node });
     if (published.changed) parts.metrics.repair("node_json", cause);
@@ -182,54 +175,26 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
       }
       const rules = await runRules(snapshot, self, cause);
       health.set("rules", rules.fault);
-      const block = network.block ?? rules.fault;
+      const mtu = served === null ? null : describeMtuFault(served.mtu, settings.mtu, self.podCidrs);
+      journal.state("mtu", mtu);
+      const block = network.block ?? mtu ?? rules.fault;
       if (settings.dryRun) return { plan: [...network.plan, ...rules.plan], hasFailed: block !== null };
       tellBridge(await repairBridge(), parts);
       // Once good, pods may come even while something is being repaired: those that are there live with it as well.
-      const isServing = findPublished(settings.stateDir, host)?.notReady === null;
+      const isServing = mtu === null && findPublished(settings.stateDir, host)?.notReady === null;
       isGood = block === null;
+      let unpublished: string | null = null;
       if (served === null || (block !== null && !isServing)) refuse(block ?? "no pass has succeeded yet");
       else {
-        const unpublished = publish(self, served, cause);
+        unpublished = publish(self, served, cause);
         health.set("published", unpublished);
         journal.state("published", unpublished);
       }
-      const fault = network.fault ?? rules.fault;
+      const fault = network.fault ?? mtu ?? rules.fault ?? unpublished;
       if (fault === null) parts.metrics.synced();
       return { plan: [...network.plan, ...rules.plan], hasFailed: fault !== null };
     },
   };
-}
-
-/** What is wrong with where the Nodes are from; null when nothing is, or nothing has come yet. */
-function describeSource({ snapshot, isLive, fault }: Known): string | null {
-  if (isLive || snapshot === null) return fault;
-  const standIn = "working from the last known Nodes on disk";
-  return fault === null ? standIn : `${fault}; ${standIn}`;
-}
-
-/** Our own Node, or why there is none to work with. */
-function findSelf({ snapshot, fault }: Known, name: string): ClusterNode | string {
-  if (snapshot === null) return fault === null ? "the Nodes are not known yet" : `no Nodes: ${fault}`;
-  const self = snapshot.nodes.find((node) => node.name === name);
-  if (self !== undefined) return self;
-  const own = snapshot.faults.find(({ node }) => node === name);
-  if (own === undefined) {
-    const all = [...snapshot.nodes.map((node) => node.name), ...snapshot.faults.map(({ node }) => node)];
-    const like = all.find((other) => isLike(other, name));
-    const hint = like === undefined ? "" : ` (there is ${like})`;
-    return `Node ${name} is not among the ${all.length} Nodes${hint}: NODE_NAME or --node must be its exact name as \`kubectl get nodes\` shows it, which is spec.nodeName of the agent's pod`;
-  }
-  const hint = /no pod CIDR/.test(own.message)
-    ? ": see --allocate-node-cidrs=true and --cluster-cidr of kube-controller-manager (with kubeadm: --pod-network-cidr of `kubeadm init`), or its log where it has them"
-    : "";
-  return `Node ${name} ${own.message}${hint}`;
-}
-
-/** Whether they differ by case, or one of them is the other's host name without its domain. */
-function isLike(one: string, other: string): boolean {
-  const [a, b] = [one.toLowerCase(), other.toLowerCase()];
-  return a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
 }
 
 /** The devices as the offload test wants them; those without an address of ours can't be tested. */

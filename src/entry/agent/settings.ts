@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Host } from "../../host/machine.ts";
-import { hasHostBits, type Prefix, parsePrefix } from "../../net/prefix.ts";
+import { formatPrefix, hasHostBits, type Prefix, parsePrefix } from "../../net/prefix.ts";
 import { BACKENDS, type Backend } from "../../topology/path.ts";
 
 /** All that an administrator can choose about the agent. Times in milliseconds. */
@@ -14,7 +14,7 @@ export interface AgentSettings {
   readonly backend: Backend;
   readonly vni: number;
   readonly vxlanPort: number;
-  /** Empty: the pod CIDRs of all Nodes. */
+  /** Of a family without one: the pod CIDRs of all Nodes. */
   readonly clusterCidrs: readonly Prefix[];
   readonly nonMasqueradeCidrs: readonly Prefix[];
   readonly masquerade: boolean;
@@ -116,7 +116,7 @@ function createCommand(): Command {
       "default: the pod CIDRs of all Nodes",
       "MINICNI_CLUSTER_CIDRS",
       [],
-    ).argParser(parseCidrs),
+    ).argParser(parseClusterCidrs),
     option(
       "--non-masquerade-cidrs <list>",
       "keep pods' sources to these",
@@ -135,7 +135,7 @@ function createCommand(): Command {
       "MINICNI_MASQUERADE_NODES",
       false,
     ).argParser(parseBoolean),
-    number("--mtu <bytes>", "MTU of pods; 0: detect", "MINICNI_MTU", 0, 0, 65535),
+    option("--mtu <bytes>", "MTU of pods; 0: detect", "MINICNI_MTU", 0).argParser(parseMtu),
     option("--state-dir <folder>", "records and node.json", "MINICNI_STATE_DIR", "/run/minicni").argParser(
       parseFolder,
     ),
@@ -210,6 +210,25 @@ function parseBoolean(text: string): boolean {
 function parseFolder(text: string): string {
   if (text.startsWith("/") && text.length > 1) return text.replace(/\/+$/, "");
   throw new InvalidArgumentError("wanted an absolute path.");
+}
+
+/** 68 bytes are the least that IPv4 allows (RFC 791), 65535 the most a veth takes. */
+function parseMtu(text: string): number {
+  const value = Number(text);
+  if (/^[0-9]+$/.test(text) && (value === 0 || (value >= 68 && value <= 65535))) return value;
+  throw new InvalidArgumentError(
+    "wanted 0 (detect), or a whole number from 68 (the least of IPv4; IPv6 needs 1280) to 65535.",
+  );
+}
+
+/** With a cluster CIDR of everything the FORWARD chain would accept whatever anybody sends through this node. */
+function parseClusterCidrs(text: string): Prefix[] {
+  const prefixes = parseCidrs(text);
+  const all = prefixes.find(({ length }) => length === 0);
+  if (all === undefined) return prefixes;
+  throw new InvalidArgumentError(
+    `${formatPrefix(all)} is everything: this node would forward for all the world and masquerade nothing. Wanted the networks that pod CIDRs come from, as 10.244.0.0/16; to masquerade nothing, --masquerade false.`,
+  );
 }
 
 function parseCidrs(text: string): Prefix[] {

@@ -76,9 +76,13 @@ export function tellNetwork(
   return failed;
 }
 
-/** Returns why the rules are not as desired; null when they are. */
+/**
+ * Returns why the rules are not as desired; null when they are. `uncovered`: what the cluster CIDRs of the settings lack;
+ * null when nothing.
+ */
 export function tellRules(
   { changes, faults, warnings, forwardBlocks, variant, plan }: RulesOutcome,
+  uncovered: string | null,
   cause: Cause,
   milliseconds: number,
   { journal, health, metrics }: Voices,
@@ -98,8 +102,9 @@ export function tellRules(
   }
   const warning = joined([...warnings, ...(forwardBlocks ?? [])]);
   journal.state("rules of others", warning);
+  journal.state("cluster CIDRs", uncovered);
   // No fault: another set of rules is judged from outside, and the node's pods had better stay with what they have.
-  health.warn("rules", warning);
+  health.warn("rules", joined([uncovered, warning].filter((one) => one !== null)));
   const fault = joined(faults);
   journal.state("rules", fault);
   return fault;

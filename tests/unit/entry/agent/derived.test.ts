@@ -22,7 +22,7 @@ const REACH: Reach = {
     isLocal: false,
   }),
   isLost: () => false,
-  gateways: [address("10.9.0.254")],
+  gateways: [{ address: address("10.9.0.254"), ownLength: 0 }],
 };
 
 describe("what is desired", () => {
@@ -98,6 +98,19 @@ describe("what is desired", () => {
     expect(faults.map(({ node: name, message }) => `${name} ${message}`)).toEqual([
       "n2 its pod CIDR 10.9.0.128/25 holds 10.9.0.254, a gateway of this node",
     ]);
+  });
+
+  test("has its routes beside others' that lead to their own gateway: ours are no longer and can't take it", () => {
+    const held = (ownLength: number) => ({
+      ...REACH,
+      gateways: [{ address: address("10.244.2.0"), ownLength }],
+    });
+    const reached = (ownLength: number) =>
+      createDerived("auto")
+        .paths(SNAPSHOT, SELF, held(ownLength))
+        .paths.map(({ dst }) => formatPrefix(dst));
+    for (const ownLength of [24, 32]) expect(reached(ownLength)).toContain("10.244.2.0/24");
+    for (const ownLength of [-1, 0, 16, 23]) expect(reached(ownLength)).not.toContain("10.244.2.0/24");
   });
 
   test("gives IPv4 routes metrics of their own in a large cluster, and keeps them until it is much smaller", () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { createLookups } from "../../../../src/entry/agent/lookups.ts";
-import type { Address } from "../../../../src/net/address.ts";
+import { type Address, formatAddress } from "../../../../src/net/address.ts";
 import type { ClusterNode } from "../../../../src/net/node.ts";
 import { createFakeMachine, fakeLink } from "../../../twin/machine.ts";
 import { route, tableOf } from "../../../twin/routes.ts";
@@ -101,12 +101,29 @@ test("remembers how a peer was reached while it can't be, and says that it can't
   expect(lookups.of(PEERS, tableOf(FOREIGN), [ETH0]).isLost(v4)).toBe(false);
 });
 
-test("knows the gateways of others' routes, which no pod CIDR may hold", () => {
+test("knows the gateways of others' routes that a pod CIDR must not take; onlink ones can't be taken", () => {
   const { lookups } = stage();
   const table = tableOf(
     FOREIGN,
     route("0.0.0.0/0", "10.9.0.254", { protocol: 3 }),
+    route("172.16.0.0/12", "10.9.0.253", { protocol: 4 }),
+    route("10.244.3.0/24", "10.244.3.1", { protocol: 3 }),
+    route("10.244.4.0/24", "10.244.4.0", { protocol: 3, isOnlink: true }),
+    route("0.0.0.0/0", "192.0.2.1", { protocol: 4, isOnlink: true, metric: 9 }),
     route("10.244.2.0/24", "10.9.0.2"),
   );
-  expect(lookups.of(PEERS, table, [ETH0]).gateways).toEqual([address("10.9.0.254")]);
+  const { gateways } = lookups.of(PEERS, table, [ETH0]);
+  expect(gateways.map(({ address: of, ownLength }) => `${formatAddress(of)} ${ownLength}`)).toEqual([
+    "10.9.0.254 0",
+    "10.9.0.253 -1",
+    "10.244.3.1 24",
+  ]);
+});
+
+test("is another one when a gateway is held by another route of its own", () => {
+  const { lookups } = stage();
+  const look = (dst: string) => lookups.of(PEERS, tableOf(route(dst, "10.9.0.254", { protocol: 3 })), [ETH0]);
+  const reach = look("10.9.0.0/24");
+  expect(look("10.9.0.0/24")).toBe(reach);
+  expect(look("10.9.0.0/16")).not.toBe(reach);
 });

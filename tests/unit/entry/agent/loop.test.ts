@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
+import type { Known } from "../../../../src/entry/agent/known.ts";
 import { runLoop, runOnce } from "../../../../src/entry/agent/loop.ts";
-import type { Known, PassReport } from "../../../../src/entry/agent/pass.ts";
+import type { PassReport } from "../../../../src/entry/agent/pass.ts";
 import { createWakeups, type Reason } from "../../../../src/entry/agent/wakeups.ts";
 import { BusyError } from "../../../../src/host/errors.ts";
 

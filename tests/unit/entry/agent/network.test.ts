@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createNetwork } from "../../../../src/entry/agent/network.ts";
 import type { ClusterNode, NodeSnapshot } from "../../../../src/net/node.ts";
+import { hostPrefix } from "../../../../src/net/prefix.ts";
 import type { Backend } from "../../../../src/topology/path.ts";
 import { createFakeMachine } from "../../../twin/machine.ts";
 import { route } from "../../../twin/routes.ts";
@@ -54,6 +55,25 @@ describe("a pass", () => {
     );
     expect(dry.host.executed).toEqual([]);
     expect(dry.host.network.routes).toEqual([]);
+  });
+
+  test("finds what fits: IPv6 through an IPv4 tunnel has 1280 on a narrow link too, through an IPv6 tunnel less", async () => {
+    const ipv6 = (name: number, own: string): ClusterNode => ({
+      ...node(name, [own]),
+      podCidrs: [prefix(`fd44:0:0:${name}::/64`)],
+    });
+    const fits = async (linkMtu: number, own: string, far: string) => {
+      const { host, network } = stage("vxlan");
+      const eth0 = host.network.addLink({ name: "eth9", up: true, mtu: linkMtu });
+      host.network.addresses.set(eth0, [{ prefix: hostPrefix(address(own)), linkLocal: false }]);
+      const self = ipv6(1, own);
+      const snapshot = { nodes: [self, ipv6(2, far)], faults: [] };
+      return (await network.resync({ snapshot, self, isLive: true })).mtu;
+    };
+    expect(await fits(1300, "10.7.0.1", "10.7.0.2")).toBe(1280);
+    expect(await fits(1300, "fd09::1", "fd09::2")).toBe(1230);
+    expect(await fits(1350, "fd09::1", "fd09::2")).toBe(1280);
+    expect(await fits(1500, "fd09::1", "fd09::2")).toBe(1430);
   });
 
   test("does all but the step that fails, counts it, and does it the next time", async () => {

@@ -72,9 +72,17 @@ const BY_ALL_WAYS: readonly (readonly [string, string, string, Partial<AgentSett
     "192.168.0.0/16",
     { nonMasqueradeCidrs: [prefix("192.168.0.0/16")] },
   ],
+  [
+    "--non-masquerade-cidrs",
+    "MINICNI_NON_MASQUERADE_CIDRS",
+    "::/0",
+    { nonMasqueradeCidrs: [prefix("::/0")] },
+  ],
   ["--masquerade", "MINICNI_MASQUERADE", "false", { masquerade: false }],
   ["--masquerade-nodes", "MINICNI_MASQUERADE_NODES", "yes", { masqueradeNodes: true }],
   ["--mtu", "MINICNI_MTU", "1400", { mtu: 1400 }],
+  ["--mtu", "MINICNI_MTU", "68", { mtu: 68 }],
+  ["--mtu", "MINICNI_MTU", "65535", { mtu: 65535 }],
   ["--state-dir", "MINICNI_STATE_DIR", "/run/other/", { stateDir: "/run/other" }],
   ["--data-dir", "MINICNI_DATA_DIR", "/data", { dataDir: "/data" }],
   ["--conf-dir", "MINICNI_CONF_DIR", "/conf", { confDir: "/conf" }],
@@ -107,10 +115,14 @@ describe("ends with 2 and says why for", () => {
     ["--vxlan-port", "65536"],
     ["--cluster-cidrs", "10.244.0.1/16"],
     ["--cluster-cidrs", "10.244.0.0"],
+    ["--cluster-cidrs", "0.0.0.0/0"],
+    ["--cluster-cidrs", "10.244.0.0/16,::/0"],
     ["--non-masquerade-cidrs", "everything"],
     ["--masquerade", "perhaps"],
     ["--mtu", "-1"],
     ["--mtu", "1e3"],
+    ["--mtu", "67"],
+    ["--mtu", "65536"],
     ["--state-dir", "run"],
     ["--state-dir", "/"],
     ["--data-dir", ""],
@@ -134,6 +146,12 @@ describe("ends with 2 and says why for", () => {
     const { settings, logged } = await parse([...NODE, ...args]);
     expect(settings).toBe(2);
     expect(logged.join()).toContain(told);
+  });
+
+  test("cluster CIDRs that are everything, with what to do", async () => {
+    const { logged } = await parse([...NODE, "--cluster-cidrs", "0.0.0.0/0"]);
+    expect(logged.join()).toContain("0.0.0.0/0 is everything: ");
+    expect(logged.join()).toContain("to masquerade nothing, --masquerade false");
   });
 
   test("a bad value in the environment, by the variable's name", async () => {

@@ -1,8 +1,13 @@
 import type { Host } from "../host/machine.ts";
 import type { Family } from "../net/address.ts";
-import type { Plan } from "../plan/step.ts";
+import type { Plan, Step } from "../plan/step.ts";
 import { parseRaDefaultLinks, planForwarding } from "../topology/bridge.ts";
 import { IPV6_FORWARDING } from "./node.ts";
+
+/** Whether a step switches forwarding on, and nothing besides. */
+export function isForwarding(step: Step): boolean {
+  return step.op === "sysctl.set" && /(^|\/)(ip_forward|all\/forwarding)$/.test(step.key);
+}
 
 /** What has to change for this machine to forward packets of these families; empty when it does. */
 export function planMissingForwarding(families: ReadonlySet<Family>, host: Host): Plan {

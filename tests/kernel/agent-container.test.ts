@@ -9,7 +9,7 @@ afterAll(destroyNodes);
 
 /**
  * What a container runtime makes of the manifest's container: /proc/sys and the root file system read-only but for the
- * mounts, and three capabilities. $1: the folder that can be written; $2: where /proc/sys/net is mounted a second time,
+ * mounts, and four capabilities. $1: the folder that can be written; $2: where /proc/sys/net is mounted a second time,
  * or empty.
  */
 const CONTAINER = `
@@ -22,7 +22,7 @@ mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 mount -o remount,bind,ro /
 shift 2
-exec setpriv --bounding-set=-all,+net_admin,+net_raw,+sys_admin --inh-caps=-all "$@"
+exec setpriv --bounding-set=-all,+dac_override,+net_admin,+net_raw,+sys_admin --inh-caps=-all "$@"
 `;
 
 /** Starts the agent as in a container; `hasMount`: with the node's /proc/sys/net where it can be written. */
@@ -70,10 +70,11 @@ describe("the agent in the container of its DaemonSet", () => {
     expect(agent.log()).not.toMatch(/ warn /);
   });
 
-  test("without the mount: says what is wrong and what to do, and pods don't come before it is done", async () => {
+  test("without the mount: says what is wrong and what to do, and leaves the node as it was before that is done", async () => {
     const node = new AgentNode();
     node.nodes(N1, N2, N3);
     forward(node, 0);
+    const before = node.kernel();
     const agent = start(node, false);
     const told =
       "net.ipv4.ip_forward is 0, wanted 1, and /proc/sys/net/ipv4/ip_forward can't be written (EROFS): run `sysctl -w net.ipv4.ip_forward=1` on the node (and keep it in /etc/sysctl.d), or mount the node's /proc/sys/net into the container and name the folder above it in MINICNI_PROC_SYS";
@@ -81,9 +82,16 @@ describe("the agent in the container of its DaemonSet", () => {
     await node.until("readiness tells", () => agent.page("/readyz").includes(told), agent);
     await node.until("the plugin is told", () => node.published().ready === false, agent);
     expect(existsSync(node.conflist)).toBe(false);
+    expect(node.kernel()).toBe(before);
     forward(node, 1);
     await agent.ready();
     expect(existsSync(node.conflist)).toBe(true);
+    expect(node.routes()).toHaveLength(4);
+    // Pods depend on it now: the rest is kept right although it can't be switched on again.
+    forward(node, 0);
+    await agent.says(/warn steps fault=.*ip_forward/);
+    node.ip("route", "flush", "proto", "157");
+    await node.until("the routes are back", () => node.routes().length === 4, agent);
   });
 
   test("forwarding is on already: nothing has to be written", async () => {

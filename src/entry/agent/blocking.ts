@@ -1,5 +1,6 @@
 import type { StepFailure } from "../../host/machine.ts";
 import { TUNNEL_NAMES } from "../../topology/tunnel.ts";
+import { isForwarding } from "../forwarding.ts";
 import type { NetworkOutcome } from "./network.ts";
 
 type Outcome = Pick<NetworkOutcome, "failures" | "deviceFaults" | "paths">;
@@ -21,9 +22,7 @@ export function findBlock(outcome: Outcome): string | null {
   const device = outcome.deviceFaults.find((fault) => needed.has(fault.split(" ")[0] ?? ""));
   if (device !== undefined) return device;
   const isEssential = ({ step }: StepFailure) =>
-    (step.op === "sysctl.set" && step.key.endsWith("forward")) ||
-    (step.op === "sysctl.set" && step.key.endsWith("/forwarding")) ||
-    (step.op === "link.add" && needed.has(step.link.name));
+    isForwarding(step) || (step.op === "link.add" && needed.has(step.link.name));
   const failure = outcome.failures.find(isEssential);
   return failure === undefined ? null : `\`${failure.command}\`: ${failure.message}`;
 }

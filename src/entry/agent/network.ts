@@ -10,16 +10,16 @@ import {
   planTunnel,
   planTunnelRemoval,
   TUNNEL_NAMES,
-  TUNNEL_OVERHEAD,
   type TunnelDevice,
   type TunnelSettings,
   tunnelConflict,
 } from "../../topology/tunnel.ts";
 import { planTunnelChange, planTunnelPeers } from "../../topology/tunnel-peers.ts";
 import { createRouteDiff } from "../../wasm/routes.ts";
-import { planMissingForwarding } from "../forwarding.ts";
+import { isForwarding, planMissingForwarding } from "../forwarding.ts";
 import { createDerived, type DerivedPaths, type TunnelIndexes } from "./derived.ts";
 import { createLookups } from "./lookups.ts";
+import { ETHERNET_MTU, leastMtu } from "./mtu.ts";
 import { type Observation, observe } from "./observation.ts";
 import { createRemovalGuard } from "./removals.ts";
 import { findWaiting } from "./waiting.ts";
@@ -30,12 +30,16 @@ export interface NetworkWish {
   readonly self: ClusterNode;
   /** The snapshot is a complete list of a live source: what it does not have is gone. */
   readonly isLive: boolean;
+  /** No pod depends on this node yet: where it can't forward it is to be left as it was. Absent: false. */
+  readonly isFresh?: boolean;
 }
 
 /** What a pass found and did. */
 export interface NetworkOutcome {
   /** All steps, also those that failed; in a dry run none was executed. */
   readonly plan: Plan;
+  /** Nothing but forwarding was tried, which failed. */
+  readonly isHeld: boolean;
   readonly failures: readonly StepFailure[];
   /** Of single peers; the others are as they should be. */
   readonly peerFaults: readonly NodeFault[];
@@ -56,8 +60,6 @@ export interface NetworkOutcome {
   readonly times: Readonly<Record<"observe" | "diff" | "execute", number>>;
 }
 
-/** Bytes of Ethernet, where the link of the node address is not to be found. */
-const ETHERNET_MTU = 1500;
 /** Stand for the tunnel devices that a dry run does not make; no kernel gives such an index. */
 const UNMADE = { 4: 0x7ffffffe, 6: 0x7fffffff } as const;
 
@@ -100,14 +102,15 @@ export function createNetwork(
       settings.backend === "host-gw" ? [] : derived.tunnels(self, known, settings.tunnel, underlayMtu);
     const { usable, conflicts: foreign } = chooseDevices(described, before);
     const families = new Set(self.podCidrs.map(({ address }) => address.family));
-    const preparations = [
-      ...planMissingForwarding(families, host),
-      ...usable.flatMap((device) => planTunnel(device, before.tunnel(device.link.name))),
-    ];
+    const tunnels = usable.flatMap((device) => planTunnel(device, before.tunnel(device.link.name)));
+    const forwarding = planMissingForwarding(families, host);
     run.lap("diff");
-    await run.execute(preparations);
+    await run.execute(forwarding);
+    if (wish.isFresh === true && run.failures.some(({ step }) => isForwarding(step)))
+      return { ...NOTHING, ...run, isHeld: true, desired: known.desired };
+    await run.execute(tunnels);
 
-    const seen = preparations.length === 0 ? before : observe(host);
+    const seen = tunnels.length + forwarding.length === 0 ? before : observe(host);
     const naming = nameLinks(seen.links, usable, settings.dryRun);
     run.lap("observe");
     const endpoints = usable.map((device) => {
@@ -141,6 +144,7 @@ export function createNetwork(
     if (run.plan.length === 0) last = { seen, devices: usable };
     return {
       ...run,
+      isHeld: false,
       peerFaults: [...known.faults, ...waiting.faults],
       deviceFaults: foreign,
       addressFaults: underlay.faults,
@@ -155,6 +159,19 @@ export function createNetwork(
   };
   return { resync, forgetLookups: lookups.forget };
 }
+
+/** Of a node that was left as it was. */
+const NOTHING = {
+  peerFaults: [],
+  deviceFaults: [],
+  addressFaults: [],
+  conflicts: [],
+  withheld: 0,
+  paths: [],
+  programmed: new Map(),
+  devices: [],
+  mtu: ETHERNET_MTU,
+};
 
 /** Steps, failures and times of one pass. */
 function createRun(isDryRun: boolean, host: Host, now: () => number) {
@@ -220,24 +237,4 @@ function countProgrammed(
     if (isMissing) left.set(family, (left.get(family) ?? 0) - 1);
   }
   return left;
-}
-
-/**
- * The tunnel's MTU counts once a peer is behind it: until then pods may use the whole link. The device has 1280 for IPv6
- * on a narrower link too: by IPv4 its packets go in fragments then, by IPv6 the kernel drops what it only forwards.
- */
-function leastMtu(
-  paths: readonly Path[],
-  devices: readonly TunnelDevice[],
-  links: ReadonlyMap<Family, ObservedLink>,
-): number {
-  const direct = [...links.values()].map(({ mtu }) => mtu);
-  const tunnelled = devices
-    .filter(({ underlay }) => paths.some((path) => path.kind === "tunnel" && path.underlay === underlay))
-    .map(({ underlay, link }) => {
-      const room = (links.get(underlay)?.mtu ?? ETHERNET_MTU) - TUNNEL_OVERHEAD[underlay];
-      return underlay === 6 ? Math.min(link.mtu, room) : link.mtu;
-    });
-  const known = [...direct, ...tunnelled];
-  return known.length === 0 ? ETHERNET_MTU : Math.min(...known);
 }

@@ -73,10 +73,13 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   const steadyMtu = createSteady<number>(parts.now ?? (() => performance.now()));
   const wishOf = createRulesWish(settings);
 
+  /** Pods may have come to this node in this boot. */
+  const isServing = () => findPublished(settings.stateDir, host)?.notReady === null;
+
   /** Pods of a node that worked go on: what was published as ready in this boot stays. */
   const refuse = (reason: string) => {
     health.set("published", reason);
-    if (settings.dryRun || findPublished(settings.stateDir, host)?.notReady === null) return;
+    if (settings.dryRun || isServing()) return;
     const nothing = { podCidrs: [], clusterCidrs: [], mtu: 0, backend: settings.backend };
     journal.state("node.json", publisher.node({ ready: false, reason, ...nothing }).fault);
   };
@@ -89,14 +92,17 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   ) => {
     let outcome: NetworkOutcome;
     try {
-      const wish = { snapshot: known.snapshot, self, isLive: known.isLive };
+      const isFresh = !settings.dryRun && !isServing();
+      const wish = { snapshot: known.snapshot, self, isLive: known.isLive, isFresh };
       outcome = await parts.network.resync(wish, mayReuse);
     } catch (error) {
       if (error instanceof OverdueError) throw error;
-      return { plan: [], fault: messageOf(error), block: messageOf(error) };
+      return { plan: [], fault: messageOf(error), block: messageOf(error), isHeld: false };
     }
     const failed = tellNetwork(outcome, cause, parts);
     const block = findBlock(outcome);
+    const done = { plan: stepsDone(outcome.plan, outcome.failures), fault: block ?? failed, block };
+    if (outcome.isHeld) return { ...done, isHeld: true };
     const { devices, mtu, paths } = outcome;
     if (!settings.dryRun) parts.offload?.resync(probedTunnels(devices, host));
     // While peers that the list does not have keep their routes, they keep their place in the rules.
@@ -105,7 +111,7 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
       ...(held ?? { snapshot: known.snapshot, paths }),
       mtu: settings.mtu === 0 ? steadyMtu(mtu) : settings.mtu,
     };
-    return { plan: stepsDone(outcome.plan, outcome.failures), fault: block ?? failed, block };
+    return { ...done, isHeld: false };
   };
 
   /** What it meets must not keep the rest from being published. */
@@ -167,6 +173,11 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
       const mayReuse = reasons.size === 1 && reasons.has("nodes");
       const network = await runNetwork({ ...known, snapshot }, self, cause, mayReuse);
       health.set("routes", network.fault);
+      if (network.isHeld) {
+        health.set("rules", "not begun: see routes");
+        refuse(network.block ?? "this node can't forward");
+        return { plan: network.plan, hasFailed: true };
+      }
       // What was wrong until now may have kept the rest from being done.
       const isWhole = !isGood || network.block !== null || ![...reasons].every(isHint);
       if (!isWhole) {
@@ -181,10 +192,10 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
       if (settings.dryRun) return { plan: [...network.plan, ...rules.plan], hasFailed: block !== null };
       tellBridge(await repairBridge(), parts);
       // Once good, pods may come even while something is being repaired: those that are there live with it as well.
-      const isServing = mtu === null && findPublished(settings.stateDir, host)?.notReady === null;
+      const mayGoOn = mtu === null && isServing();
       isGood = block === null;
       let unpublished: string | null = null;
-      if (served === null || (block !== null && !isServing)) refuse(block ?? "no pass has succeeded yet");
+      if (served === null || (block !== null && !mayGoOn)) refuse(block ?? "no pass has succeeded yet");
       else {
         unpublished = publish(self, served, cause);
         health.set("published", unpublished);

@@ -16,7 +16,7 @@ export interface Call {
 }
 
 /** The lock file of all attachments; each has a place of its own in it. */
-export function attachmentLock({ stateDir }: NetConf): string {
+export function attachmentLock({ stateDir }: Pick<NetConf, "stateDir">): string {
   return `${stateDir}/attachments.lock`;
 }
 

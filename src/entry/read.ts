@@ -32,3 +32,8 @@ export function readConfigs(path: string, host: Host): ConfFile[] {
 export function namesIn(path: string, host: Host): string[] | null {
   return host.observeFile(path)?.kind === "folder" ? host.listFolder(path) : null;
 }
+
+/** Whether there is a folder; by its dot a link to one counts. */
+export function isFolder(path: string, host: Host): boolean {
+  return host.observeFile(`${path}/.`) !== null;
+}

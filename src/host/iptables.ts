@@ -183,8 +183,8 @@ async function kubeChains(host: Host, variant: IptablesVariant): Promise<KubeCha
   return looked.flat();
 }
 
-/** What `iptables` is; before 1.8 there was but one, and it said nothing. */
-async function plainVariant(host: Host): Promise<IptablesVariant> {
+/** Which of the two the plain `iptables` is; before 1.8 there was but one, and it said nothing. */
+export async function plainVariant(host: Host): Promise<IptablesVariant> {
   const { stdout } = await host.spawn({ argv: ["iptables", "--version"], timeoutMs: TIMEOUT_MS });
   return stdout.includes("nf_tables") ? "nft" : "legacy";
 }

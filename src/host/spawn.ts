@@ -39,9 +39,22 @@ export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<
   await child.exited;
   clearTimeout(timer);
   stopListening();
-  await Promise.race([Promise.all([stdout.ended, stderr.ended]), Bun.sleep(PIPE_TIMEOUT_MS)]);
+  await within(PIPE_TIMEOUT_MS, Promise.all([stdout.ended, stderr.ended]));
   if (timedOut) deadline.check(command);
   return { exitCode: child.exitCode ?? -1, stdout: stdout.text(), stderr: stderr.text(), timedOut };
+}
+
+/** Waits at most so long, and leaves no timer behind that would keep this process from its end. */
+async function within(milliseconds: number, work: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  try {
+    await Promise.race([work, over]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function start(request: SpawnRequest) {

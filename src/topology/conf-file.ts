@@ -1,5 +1,5 @@
-import { DEFAULT_BRIDGE, OWN_TYPE } from "../cni/config.ts";
-import { configFiles, filesBeforeOurs, OWN_NETWORK } from "./conflist.ts";
+import { DEFAULT_BRIDGE, DEFAULT_STATE_DIR, OWN_TYPE } from "../cni/config.ts";
+import { CONFLIST_FILE, configFiles, filesBeforeOurs, OWN_NETWORK } from "./conflist.ts";
 
 /** A file of the folder of configurations and its text; null: none that was, or could be, read. */
 export interface ConfFile {
@@ -69,6 +69,15 @@ export function isOwnConflist(text: string | null): boolean {
   const [plugin] = plugins;
   if (plugins.length !== 1 || typesOf(conf)?.[0] !== OWN_TYPE) return false;
   return Object.keys(Object(plugin)).every((key) => key === "type" || key === "stateDir");
+}
+
+/** The state folder that the agent's own conflist names; null where there is no such conflist. */
+export function ownStateDir(configs: readonly ConfFile[]): string | null {
+  const text = configs.find(({ name }) => name === CONFLIST_FILE)?.text ?? null;
+  if (!isOwnConflist(text)) return null;
+  const plugins: unknown = parseObject(text)?.plugins;
+  const { stateDir } = Object(Array.isArray(plugins) ? plugins[0] : null);
+  return typeof stateDir === "string" ? stateDir : DEFAULT_STATE_DIR;
 }
 
 /** Whether a runtime calls our plugin by this configuration, alone or among others. */

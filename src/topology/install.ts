@@ -5,6 +5,7 @@ import {
   type ConfFile,
   describeConfig,
   foreignBeforeOurs,
+  isOldConfig,
   KEPT_SUFFIX,
   type OldConfig,
   oldConfigs,
@@ -18,7 +19,16 @@ const EXECUTABLE = 0o755;
 
 /** Whether what a symbolic link in the plugins' folder says is our binary there. */
 export function leadsToOurs(target: string, binDir: string): boolean {
-  return [OWN_TYPE, `./${OWN_TYPE}`, `${binDir}/${OWN_TYPE}`].includes(target);
+  const wanted = target.startsWith("/") ? `${binDir}/${OWN_TYPE}` : OWN_TYPE;
+  return partsOf(target) === partsOf(wanted);
+}
+
+/** Without what says nothing in a path. */
+function partsOf(path: string): string {
+  return path
+    .split("/")
+    .filter((part) => part !== "" && part !== ".")
+    .join("/");
 }
 
 /** What `minicni install` found on the node. */
@@ -162,9 +172,14 @@ function planOldConfig({ confDir, configs }: ObservedInstall, name: string): Ste
   const to = `${from}${KEPT_SUFFIX}`;
   const why = `the configuration of Go minicni, for which ${CONFLIST_FILE} comes`;
   const rename: Step = { op: "file.rename", from, to, netns: HOST, why };
-  return configs.some((config) => config.name === `${name}${KEPT_SUFFIX}`)
-    ? [{ op: "file.remove", path: to, netns: HOST, why: `${from} came again` }, rename]
-    : [rename];
+  const kept = configs.find((config) => config.name === `${name}${KEPT_SUFFIX}`);
+  if (kept === undefined) return [rename];
+  if (!isOldConfig(kept.text))
+    throw new InstallConflict(
+      `${to}, where ${from} is to be kept, is somebody else's`,
+      `move it away: mv ${quoteWord(to)} ${quoteWord(`${to}.old`)}`,
+    );
+  return [{ op: "file.remove", path: to, netns: HOST, why: `${from} came again` }, rename];
 }
 
 function describeOldConfig(

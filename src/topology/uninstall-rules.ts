@@ -32,12 +32,13 @@ export function planChainsRemoval(table: SavedTable): Step[] {
 
 /**
  * The steps that delete what leads to the agent's chains from chains of others, without which these can't be removed;
- * the jumps from the built-in chains are planned with them.
+ * the jumps from the built-in chains are planned with them. A transaction each: iptables does not understand each text
+ * of its own (connlimit, recent), and such a rule must not keep the others.
  */
 export function planForeignJumpsRemoval(table: SavedTable): Step[] {
   return NODE_CHAINS.filter((each) => each.table === table.table).flatMap(({ chain, base }) => {
     const jumps = jumpsTo([chain], table).filter((line) => !line.startsWith(`-D ${base} `));
-    return jumps.length === 0 ? [] : [restore(table, jumps, `rules of others that lead to ${chain}`)];
+    return jumps.map((line) => restore(table, [line], `rules of others that lead to ${chain}`));
   });
 }
 

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
-import { unlinkSync } from "node:fs";
+import { existsSync, unlinkSync } from "node:fs";
 import { BusyError } from "../../src/host/errors.ts";
 import { createHost } from "../../src/host/linux.ts";
 import { destroyNodes, N1, N2, waitFor } from "./agent.ts";
@@ -47,6 +47,25 @@ test("an ADD that comes meanwhile fails, or uninstall says that something is lef
       expect(node.hasLink("minicni0")).toBe(false);
       expect(node.uninstall("--dry-run")).toMatchObject({ exitCode: 0 });
     }
+    await destroyNodes();
+  }
+});
+
+test("an agent that starts meanwhile ends, or uninstall is refused: never a configuration without a plugin", async () => {
+  for (const delayMs of [0, 150, 300, 450]) {
+    const node = await drainedNode();
+    const uninstall = start(node.argvOfUninstall());
+    await Bun.sleep(delayMs);
+    const agent = node.start();
+    const removed = (await uninstall.exited) === 0;
+    // One that comes behind uninstall makes all of it again: whoever deploys it brings the plugin too.
+    const left = { hasPlugin: existsSync(`${node.binDir}/minicni`), hasConflist: existsSync(node.conflist) };
+    expect({ delayMs, ...left }).toEqual({
+      delayMs,
+      hasPlugin: !removed,
+      hasConflist: left.hasConflist && !removed,
+    });
+    await agent.stop();
     await destroyNodes();
   }
 });

@@ -3,7 +3,7 @@ import { TUNNEL_NAMES } from "../../topology/tunnel.ts";
 import { isForwarding } from "../forwarding.ts";
 import type { NetworkOutcome } from "./network.ts";
 
-type Outcome = Pick<NetworkOutcome, "failures" | "deviceFaults" | "paths">;
+type Outcome = Pick<NetworkOutcome, "failures" | "deviceFaults" | "paths" | "devices">;
 
 /** The tunnel devices that a path leads through. */
 function neededTunnels({ paths }: Outcome): ReadonlySet<string> {
@@ -22,9 +22,23 @@ export function findBlock(outcome: Outcome): string | null {
   const device = outcome.deviceFaults.find((fault) => needed.has(fault.split(" ")[0] ?? ""));
   if (device !== undefined) return device;
   const isEssential = ({ step }: StepFailure) =>
-    isForwarding(step) || (step.op === "link.add" && needed.has(step.link.name));
+    isForwarding(step) ||
+    (step.op === "link.add" && needed.has(step.link.name)) ||
+    (step.op === "link.set" && needed.has(step.name) && step.set.up === true);
   const failure = outcome.failures.find(isEssential);
-  return failure === undefined ? null : `\`${failure.command}\`: ${failure.message}`;
+  if (failure === undefined) return null;
+  return `\`${failure.command}\`: ${failure.message}${hintOf(failure, outcome)}`;
+}
+
+/** A port of UDP has one owner; VXLAN devices share it only as long as all of them have the same extensions. */
+function hintOf({ step, message }: StepFailure, { devices }: Outcome): string {
+  const device = step.op === "link.set" ? devices.find(({ link }) => link.name === step.name) : undefined;
+  if (device === undefined || !message.includes("Address already in use")) return "";
+  const { port } = device.link;
+  return (
+    `: UDP port ${port} is held by a program, or by another VXLAN device with other extensions (gbp, gpe): see ` +
+    `\`ss -ulnp sport = :${port}\` and \`ip -d link show type vxlan\`; free it, or choose another one on all nodes by MINICNI_VXLAN_PORT`
+  );
 }
 
 /** The failures that somebody misses: a tunnel device to which no path leads is there for peers that may come. */

@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Host } from "../../host/machine.ts";
+import { mergePrefixes } from "../../net/merge.ts";
 import { formatPrefix, hasHostBits, type Prefix, parsePrefix } from "../../net/prefix.ts";
 import { BACKENDS, type Backend } from "../../topology/path.ts";
 
@@ -224,7 +225,8 @@ function parseMtu(text: string): number {
 /** With a cluster CIDR of everything the FORWARD chain would accept whatever anybody sends through this node. */
 function parseClusterCidrs(text: string): Prefix[] {
   const prefixes = parseCidrs(text);
-  const all = prefixes.find(({ length }) => length === 0);
+  // Halves make a whole.
+  const all = mergePrefixes(prefixes).find(({ length }) => length === 0);
   if (all === undefined) return prefixes;
   throw new InvalidArgumentError(
     `${formatPrefix(all)} is everything: this node would forward for all the world and masquerade nothing. Wanted the networks that pod CIDRs come from, as 10.244.0.0/16; to masquerade nothing, --masquerade false.`,

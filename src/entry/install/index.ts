@@ -11,7 +11,7 @@ import {
   type ObservedInstall,
   planInstall,
 } from "../../topology/install.ts";
-import { readConfigs } from "../read.ts";
+import { isFolder, readConfigs } from "../read.ts";
 import { VERSION } from "../version.ts";
 import { type InstallSettings, parseInstall } from "./options.ts";
 
@@ -88,16 +88,11 @@ function readOthers(confDir: string, host: Host): ConfFile[] {
   }
 }
 
-/** By its dot a link to a folder counts as one. */
-function isFolder(path: string, host: Host): boolean {
-  return host.observeFile(`${path}/.`) !== null;
-}
-
 function observeBinary(path: string, host: Host): ObservedInstall["binary"] {
   const found = host.observeFile(path);
   if (found === null) return null;
   // A link that leads nowhere is replaced as another file would be.
-  if (found.kind === "link" && !host.isFile(path)) return { digest: "none", hasMode: false };
+  if (found.kind === "link" && !leadsToFile(path, host)) return { digest: "none", hasMode: false };
   if (!host.isFile(path)) return { digest: null, hasMode: false };
   // Whoever made a link to the right content knows why.
   const hasMode = found.kind === "link" || (found.kind === "file" && isPluginMode(found.mode));
@@ -109,12 +104,21 @@ function isPluginMode(mode: number): boolean {
   return (mode & 0o111) === 0o111 && (mode & 0o6022) === 0;
 }
 
+function leadsToFile(path: string, host: Host): boolean {
+  try {
+    return host.isFile(path);
+  } catch {
+    // In a circle, or to where nobody may look.
+    return false;
+  }
+}
+
 function observeLoopback(binDir: string, host: Host): ObservedInstall["loopback"] {
   const path = `${binDir}/${LOOPBACK}`;
   const found = host.observeFile(path);
   if (found === null) return "absent";
   // A link to our own binary is whole as soon as that is there.
   if (found.kind === "link" && leadsToOurs(found.target, binDir)) return "there";
-  if (found.kind === "link") return host.isFile(path) ? "there" : "broken";
+  if (found.kind === "link") return leadsToFile(path, host) ? "there" : "broken";
   return found.kind === "file" && (found.mode & 0o111) !== 0 && found.bytes > 0 ? "there" : "broken";
 }

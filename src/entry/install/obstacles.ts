@@ -2,9 +2,12 @@ import { DEFAULT_BRIDGE } from "../../cni/config.ts";
 import type { Host } from "../../host/machine.ts";
 import type { AttachmentKey } from "../../ipam/reservation.ts";
 import { hostVethName } from "../../net/ifname.ts";
+import { quoteWord } from "../../plan/format.ts";
 import type { ObservedLink } from "../../plan/state.ts";
 import type { Plan } from "../../plan/step.ts";
 import { parseVethAlias } from "../../topology/alias.ts";
+import { type ConfFile, ownStateDir } from "../../topology/conf-file.ts";
+import { CONFLIST_FILE } from "../../topology/conflist.ts";
 import { foreignPorts, podLinks } from "../../topology/uninstall.ts";
 import { formatKey } from "../call.ts";
 import { isNetnsFile } from "../gc.ts";
@@ -26,11 +29,36 @@ export function describeUnseen(unseen: readonly string[]): Obstacle[] {
   return [{ reason, advice: "see why (is this root?), or go on by --force" }];
 }
 
-/** Half of the work could not be done. */
-export function describeMissing(host: Host, steps: Plan): Obstacle[] {
+/**
+ * Half of the work could not be done. That there are tables of nftables only the records tell where there is no nft, so
+ * that these must not go first.
+ */
+export function describeMissing(host: Host, steps: Plan, recorded: readonly Recorded[]): Obstacle[] {
   const needsIp = steps.some(({ op }) => /^(link|route)\.del$/.test(op));
-  if (!needsIp || host.findProgram("ip") !== null) return [];
-  return [{ reason: "no ip on the PATH", advice: "install iproute2, or use that of minicni's image" }];
+  const made = recorded.filter(({ record }) => record?.masquerade === "nftables" || record?.spoofCheck);
+  const networks = [...new Set(made.map(({ key }) => key.network))].join(", ");
+  const missing = [
+    ...(needsIp && host.findProgram("ip") === null ? [["ip", "iproute2", ""]] : []),
+    ...(networks !== "" && host.findProgram("nft") === null
+      ? [["nft", "nftables", ` for the tables of ${networks}`]]
+      : []),
+  ];
+  return missing.map(([program, name, why]) => ({
+    reason: `no ${program} on the PATH${why}`,
+    advice: `install ${name}, or use that of minicni's image`,
+  }));
+}
+
+/** The agent's conflist tells where the state is that belongs to it, and its agent's lock. */
+export function describeOtherState(configs: readonly ConfFile[], stateDir: string): Obstacle[] {
+  const named = ownStateDir(configs);
+  if (named === null || named === stateDir) return [];
+  return [
+    {
+      reason: `${CONFLIST_FILE} names the state folder ${named}`,
+      advice: `say --state-dir ${quoteWord(named)}`,
+    },
+  ];
 }
 
 /** The pods that live. */

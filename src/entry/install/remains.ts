@@ -21,6 +21,8 @@ import {
   planProgramsRemoval,
   STATE_FOLDERS,
 } from "../../topology/uninstall-files.ts";
+import { attachmentLock } from "../call.ts";
+import { agentLock } from "../node.ts";
 import { namesIn, readConfigs, readText } from "../read.ts";
 import {
   type AttachmentsRemoval,
@@ -28,7 +30,14 @@ import {
   type Recorded,
   readAttachments,
 } from "./attachments.ts";
-import { describeMissing, describePods, describePorts, describeUnseen, type Obstacle } from "./obstacles.ts";
+import {
+  describeMissing,
+  describeOtherState,
+  describePods,
+  describePorts,
+  describeUnseen,
+  type Obstacle,
+} from "./obstacles.ts";
 import type { UninstallSettings } from "./options.ts";
 import { planRulesRemoval } from "./rules.ts";
 
@@ -39,6 +48,8 @@ export interface Remains {
   readonly plan: Plan;
   /** Ourselves, and what was there before us: when all else is gone, since a second run needs the program. */
   readonly programs: Plan;
+  /** The locks that keep an agent and calls out until then, and their folder. */
+  readonly locks: Plan;
   readonly notes: readonly string[];
   /** What could not be looked at: it may be left. */
   readonly faults: readonly string[];
@@ -80,7 +91,7 @@ export async function observeRemains(host: Host, settings: UninstallSettings): P
       : look<AttachmentsRemoval | null>("addresses", null, () =>
           planAttachmentsRemoval(host, settings, recorded),
         );
-  const rules = await planRulesRemoval(host, recorded ?? [], faults);
+  const rules = await planRulesRemoval(host, faults);
   const routes = look<Step[]>("routes", [], () => planRoutesRemoval(host.routeTable(), links));
   const programs = look(binDir, NO_REMOVAL, () => {
     const found = host.observeFile(`${binDir}/${LOOPBACK}`);
@@ -88,13 +99,17 @@ export async function observeRemains(host: Host, settings: UninstallSettings): P
     return planProgramsRemoval({ binDir, confDir, names, loopback, configs });
   });
   const conflist = planConflistRemoval(confDir, configs);
+  // Without a look at the attachments it is not known what in it is to stay.
+  const state =
+    pods === null ? NO_REMOVAL : look(settings.stateDir, NO_REMOVAL, () => planState(host, settings, pods));
+  const lasting = [settings.stateDir, agentLock(settings.stateDir), attachmentLock(settings)];
+  const isLast = (step: Step) => "path" in step && lasting.includes(step.path);
   const { steps, notes } = joinRemovals([
     { steps: planPodLinksRemoval(links), notes: [] },
     pods ?? NO_REMOVAL,
     { steps: [...rules, ...routes], notes: [] },
     planDevicesRemoval(links, { isOthers }),
-    // Without a look at the attachments it is not known what in it is to stay.
-    pods === null ? NO_REMOVAL : look(settings.stateDir, NO_REMOVAL, () => planState(host, settings, pods)),
+    { steps: state.steps.filter((step) => !isLast(step)), notes: state.notes },
     look(settings.cniDir, NO_REMOVAL, () => planResults(host, settings)),
     look("folders", NO_REMOVAL, () => describeLinks(host, settings)),
   ]);
@@ -102,11 +117,13 @@ export async function observeRemains(host: Host, settings: UninstallSettings): P
     conflist: conflist.steps,
     plan: steps,
     programs: programs.steps,
+    locks: state.steps.filter(isLast),
     notes: [...conflist.notes, ...notes, ...programs.notes],
     faults,
     obstacles: [
       ...describeUnseen(unseen),
-      ...describeMissing(host, steps),
+      ...describeMissing(host, steps, recorded ?? []),
+      ...describeOtherState(configs, settings.stateDir),
       ...describePods(host, recorded ?? [], links),
       ...(isOthers ? [] : describePorts(links)),
     ],

@@ -1,4 +1,4 @@
-import { isFamilyThere, isTableThere } from "../../host/iptables.ts";
+import { isFamilyThere, isTableThere, plainVariant } from "../../host/iptables.ts";
 import type { Host } from "../../host/machine.ts";
 import { FAMILIES } from "../../net/address.ts";
 import { iptablesProgram } from "../../plan/format.ts";
@@ -10,33 +10,20 @@ import {
   type SavedTable,
 } from "../../topology/uninstall-rules.ts";
 import { planRemoval, type RulesPlace, unlessFailed } from "../agent/rules-chains.ts";
-import type { Recorded } from "./attachments.ts";
 
 const VARIANTS: readonly IptablesVariant[] = ["nft", "legacy"];
 const TABLES = ["filter", "nat"] as const;
 const WAY_OUT = "install it, or use that of minicni's image; a reboot takes them away as well";
 
-/**
- * The steps that take all of our rules out of both iptables, for both families, and out of nftables. `recorded`: the
- * attachments, which tell whether there are tables of ours.
- */
-export async function planRulesRemoval(
-  host: Host,
-  recorded: readonly Recorded[],
-  faults: string[],
-): Promise<Step[]> {
+/** The steps that take all of our rules out of both iptables, for both families, and out of nftables. */
+export async function planRulesRemoval(host: Host, faults: string[]): Promise<Step[]> {
   const steps: Step[] = [];
   for (const place of placesOf(host)) {
     steps.push(...((await unlessFailed(faults, () => planPlace(host, place, faults))) ?? []));
   }
   faults.push(...((await unlessFailed(faults, () => describeUnreadable(host))) ?? []));
-  if (host.findProgram("nft") === null) {
-    const made = recorded.filter(({ record }) => record?.masquerade === "nftables" || record?.spoofCheck);
-    const networks = [...new Set(made.map(({ key }) => key.network))];
-    if (networks.length > 0)
-      faults.push(`no nft on the PATH for the tables of ${networks.join(", ")}: ${WAY_OUT}`);
-    return steps;
-  }
+  // Whether tables of ours are there then, the records tell: see obstacles.
+  if (host.findProgram("nft") === null) return steps;
   const { exitCode, stdout, stderr } = await host.spawn({ argv: ["nft", "list", "tables"] });
   if (exitCode !== 0) faults.push(`\`nft list tables\` failed: ${inLine(stderr)}`);
   return [...steps, ...planTablesRemoval(exitCode === 0 ? stdout : "")];
@@ -64,21 +51,25 @@ async function save(host: Host, { family, variant }: RulesPlace, table: string):
 /** The variants whose tables may have chains of ours, and whose iptables is not there to see, as a node often has but one. */
 async function describeUnreadable(host: Host): Promise<string[]> {
   const isThere = (variant?: IptablesVariant) => host.findProgram(iptablesProgram(4, variant)) !== null;
-  // What the plain one is, where it has no other name, its rules show.
-  const lacks = (variant: IptablesVariant) => (VARIANTS.some(isThere) ? !isThere(variant) : !isThere());
+  // Where the plain one has no other name it says itself what it is.
+  const plain = !VARIANTS.some(isThere) && isThere() ? await plainVariant(host) : null;
+  const lacks = (variant: IptablesVariant) => variant !== plain && !isThere(variant);
   const faults: string[] = [];
   const isLegacy = FAMILIES.some((family) =>
     TABLES.some((table) => isTableThere(host, family, "legacy", table)),
   );
   if (lacks("legacy") && isLegacy)
     faults.push(`tables of iptables-legacy are there, and no such iptables on the PATH: ${WAY_OUT}`);
-  if (lacks("nft") && (await mayNftHaveChains(host)))
+  const isBlind = VARIANTS.every(lacks);
+  if (lacks("nft") && (await mayNftHaveChains(host, isBlind)))
     faults.push(`chains of iptables-nft may be there, and no such iptables on the PATH: ${WAY_OUT}`);
   return faults;
 }
 
-async function mayNftHaveChains(host: Host): Promise<boolean> {
-  if (host.findProgram("nft") === null) return true;
+/** Without nft: where the module is there, or no iptables at all (it may be built in). */
+async function mayNftHaveChains(host: Host, isBlind: boolean): Promise<boolean> {
+  if (host.findProgram("nft") === null)
+    return isBlind || /^nf_tables /m.test(host.readFile("/proc/modules") ?? "");
   const { exitCode, stdout } = await host.spawn({ argv: ["nft", "list", "chains"] });
   return exitCode !== 0 || /^\s*chain MINICNI-/m.test(stdout);
 }

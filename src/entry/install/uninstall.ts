@@ -3,7 +3,9 @@ import { BusyError, HostError, messageOf } from "../../host/errors.ts";
 import type { Host, StepFailure } from "../../host/machine.ts";
 import { formatPlan, formatStep } from "../../plan/format.ts";
 import type { Plan } from "../../plan/step.ts";
+import { attachmentLock } from "../call.ts";
 import { agentLock } from "../node.ts";
+import { isFolder } from "../read.ts";
 import { parseUninstall, type UninstallSettings } from "./options.ts";
 import { observeRemains, type Remains } from "./remains.ts";
 
@@ -89,11 +91,11 @@ async function isInUse(settings: UninstallSettings, host: Host): Promise<boolean
 
 /** No ADD or DEL is under way meanwhile; those that come wait, and then find their lock gone. */
 async function withoutCalls(
-  { stateDir }: UninstallSettings,
+  settings: UninstallSettings,
   host: Host,
   work: () => Promise<number>,
 ): Promise<number> {
-  const lock = `${stateDir}/attachments.lock`;
+  const lock = attachmentLock(settings);
   if (!host.isFile(lock)) return work();
   const patience = setTimeout(
     () => host.log(`waiting for calls of the plugin that hold ${lock}: see fuser ${lock}`),
@@ -112,7 +114,7 @@ async function withoutCalls(
 
 async function remove(settings: UninstallSettings, host: Host, print: Print): Promise<number> {
   const remains = await observeRemains(host, settings);
-  const { obstacles, faults, conflist, plan, programs } = remains;
+  const { obstacles, faults, conflist, plan } = remains;
   for (const { reason, advice } of obstacles) {
     host.log(settings.force ? `warning: ${reason}` : `uninstall: refused: ${reason}; ${advice}`);
   }
@@ -130,16 +132,34 @@ async function remove(settings: UninstallSettings, host: Host, print: Print): Pr
   if (first.length > 0) return giveUp(first, conflist, host);
   const failures = await host.executeEach(plan);
   forget(remains, host);
-  // What went by itself (a pod's link, with its namespace) is as good as removed; what came meanwhile is left.
-  const left = plan.length === 0 ? [] : (await observeRemains(host, settings)).plan;
-  if (left.length > 0) return giveUp(failures, left, host);
   if (faults.length > 0 && !settings.force) {
     host.log(
       `to do: see what may be left; ${settings.binDir} stays as it is until all else is gone; --force removes it all the same`,
     );
     return 1;
   }
-  const last = await host.executeEach(programs);
+  return await whileNobodyInstalls(settings, host, () => finish(settings, failures, host));
+}
+
+/** Two installers and an uninstall take turns; a folder that is not there has nothing in it. */
+async function whileNobodyInstalls(
+  { binDir }: UninstallSettings,
+  host: Host,
+  work: () => Promise<number>,
+): Promise<number> {
+  return isFolder(binDir, host) ? await host.withLock(binDir, LOCK_TIMEOUT_MS, work) : await work();
+}
+
+/** The programs, and then the locks, which keep an agent and calls out until here. */
+async function finish(
+  settings: UninstallSettings,
+  failures: readonly StepFailure[],
+  host: Host,
+): Promise<number> {
+  // What went by itself (a pod's link, with its namespace) is as good as removed; what came meanwhile is left.
+  const { conflist, plan, programs, locks } = await observeRemains(host, settings);
+  if (conflist.length + plan.length > 0) return giveUp(failures, [...conflist, ...plan], host);
+  const last = await host.executeEach([...programs, ...locks]);
   return last.length === 0
     ? 0
     : giveUp(
@@ -149,8 +169,8 @@ async function remove(settings: UninstallSettings, host: Host, print: Print): Pr
       );
 }
 
-function wholeOf({ conflist, plan, programs }: Remains): Plan {
-  return [...conflist, ...plan, ...programs];
+function wholeOf({ conflist, plan, programs, locks }: Remains): Plan {
+  return [...conflist, ...plan, ...programs, ...locks];
 }
 
 /** `left`: what is still to be done. */
@@ -160,6 +180,8 @@ function giveUp(failures: readonly StepFailure[], left: Plan, host: Host): numbe
     if (leftSteps.delete(formatStep(step))) host.log(`uninstall: \`${command}\` failed: ${message}`);
   }
   for (const step of leftSteps) host.log(`uninstall: left: ${step}`);
+  if (left.some(({ op }) => op.startsWith("rules.")))
+    host.log("to do: see what leads to chains of minicni: iptables-save | grep MINICNI; nft list ruleset");
   host.log("to do: see why, and run uninstall again: it goes on with what is left");
   return 1;
 }

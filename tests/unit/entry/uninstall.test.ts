@@ -125,8 +125,53 @@ describe("uninstall", () => {
       fakeRecord("m2", "pod1", { masquerade: "nftables", netns: "" }),
     );
     machine.findProgram = (name) => (name === "nft" ? null : `/usr/sbin/${name}`);
+    // As often as it is tried: the records stay that tell of them.
+    for (let times = 0; times < 2; times++) expect(await uninstall()).toBe(1);
+    expect(log()).toContain("no nft on the PATH for the tables of m2; install nftables");
+    expect(machine.files.has("/run/minicni/attachments/m2/pod1:eth0.json")).toBe(true);
+  });
+
+  test.each([
+    ["nft", "legacy", "tables of iptables-legacy are there"],
+    ["legacy", "nft", "chains of iptables-nft may be there"],
+  ])("so are they where the plain iptables is %s and they are in %s", async (plain, other, told) => {
+    if (other === "legacy") machine.files.set("/proc/net/ip_tables_names", "filter\n");
+    const { answer } = machine;
+    machine.answer = (request) => {
+      const { argv } = request;
+      if (argv.includes("--version"))
+        return {
+          exitCode: 0,
+          stdout: plain === "nft" ? "iptables v1.8.9 (nf_tables)" : "iptables v1.8.9 (legacy)",
+        };
+      if (argv.includes("chains"))
+        return { exitCode: 0, stdout: other === "nft" ? "\tchain MINICNI-FORWARD {\n" : "" };
+      return answer(request);
+    };
+    machine.findProgram = (name) => (/-(nft|legacy)/.test(name) ? null : `/usr/sbin/${name}`);
     expect(await uninstall()).toBe(1);
-    expect(log()).toContain("no nft on the PATH for the tables of m2");
+    expect(log()).toContain(told);
+  });
+
+  test("the state folder that the conflist names is not passed over", async () => {
+    machine.files.set(CONFLIST, formatConflist("/run/st2"));
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain("10-minicni.conflist names the state folder /run/st2; say --state-dir /run/st2");
+    expect(machine.executed).toEqual([]);
+    expect(await uninstall("--state-dir", "/run/st2")).toBe(0);
+  });
+
+  test("the locks go last of all: nobody begins beside it", async () => {
+    for (const name of ["agent.lock", "attachments.lock", "node.json"])
+      machine.files.set(`/run/minicni/${name}`, "");
+    expect(await uninstall()).toBe(0);
+    const commands = machine.executed.join("").split("\n");
+    expect(commands.filter((line) => /^(rm|rmdir|ip) /.test(line)).slice(-4)).toEqual([
+      "rm -f /opt/cni/bin/minicni",
+      "rm -f /run/minicni/agent.lock",
+      "rm -f /run/minicni/attachments.lock",
+      "rmdir /run/minicni",
+    ]);
   });
 
   test("folders of others in ours are told, and no reason to fail", async () => {

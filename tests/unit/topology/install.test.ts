@@ -88,10 +88,13 @@ describe("planInstall", () => {
     expect(refused).toMatchObject({ hint: expect.stringContaining("mkdir -p /bin;") });
   });
 
-  test.each(["minicni", "./minicni", "/bin/minicni"])("a loopback that is a link to %s is ours", (target) => {
-    expect(leadsToOurs(target, "/bin")).toBe(true);
-    expect(leadsToOurs(`x${target}`, "/bin")).toBe(false);
-  });
+  test.each(["minicni", "./minicni", "/bin/minicni", "//bin/./minicni", ".//minicni"])(
+    "a loopback that is a link to %s is ours",
+    (target) => {
+      expect(leadsToOurs(target, "/bin")).toBe(true);
+      expect(leadsToOurs(`${target}x`, "/bin")).toBe(false);
+    },
+  );
 
   test("keeps the plugin of Go minicni before it replaces it, and takes its configuration away behind that", () => {
     const more = { configs: [config("10-minicni.conf", OLD)], binary: { digest: OTHER, hasMode: true } };
@@ -114,6 +117,14 @@ describe("planInstall", () => {
       expect(second).toContain(`mv -n /net.d/${name} /net.d/${name}.replaced\n`);
     },
   );
+
+  test("refuses to keep one in the place of somebody's file", () => {
+    const configs = [config("05-a.conf", OLD), config("05-a.conf.replaced", "notes")];
+    const refused = thrown(() => planInstall(observed({ configs })));
+    expect(refused).toMatchObject({
+      hint: "move it away: mv /net.d/05-a.conf.replaced /net.d/05-a.conf.replaced.old",
+    });
+  });
 
   test("says that a runtime stops at what is no configuration", () => {
     const { notes } = planInstall(observed({ configs: [config("05-torn.conf", "{")] }));

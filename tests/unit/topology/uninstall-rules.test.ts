@@ -55,12 +55,13 @@ describe("planForeignJumpsRemoval", () => {
 -A FORWARD -j MINICNI-FORWARD
 -A FORWARD -j ADMIN
 -A ADMIN -s 10.0.0.0/8 -j MINICNI-FORWARD
+-A ADMIN -p tcp -g MINICNI-FORWARD
 -A ADMIN -j ACCEPT
 -A MINICNI-FORWARD -j ACCEPT
 COMMIT
 `;
 
-  test("takes what leads to the agent's chains from those of others, and nothing else", () => {
+  test("takes what leads to the agent's chains from those of others, rule by rule, and nothing else", () => {
     const table = { family: 4, variant: "legacy", table: "filter", saved } as const;
     expect(planForeignJumpsRemoval(table)).toMatchObject([
       {
@@ -69,6 +70,7 @@ COMMIT
         lines: ["*filter", "-D ADMIN -s 10.0.0.0/8 -j MINICNI-FORWARD", "COMMIT"],
         why: "rules of others that lead to MINICNI-FORWARD",
       },
+      { lines: ["*filter", "-D ADMIN -p tcp -g MINICNI-FORWARD", "COMMIT"] },
     ]);
     expect(planForeignJumpsRemoval({ ...table, table: "nat" })).toEqual([]);
   });

@@ -40,6 +40,7 @@ const outcome = (paths: Path[], failures: StepFailure[], deviceFaults: string[] 
   paths,
   failures,
   deviceFaults,
+  devices: [],
 });
 
 describe("pods may come although", () => {
@@ -60,6 +61,7 @@ describe("pods had better not come when", () => {
   test.each([
     ["the node does not forward", outcome([DIRECT], [FORWARD]), "`x`: no"],
     ["a path needs the tunnel device that could not be made", outcome([DIRECT, TUNNEL], [DEVICE]), "`x`: no"],
+    ["or could not be set up", outcome([TUNNEL], [UP]), "`x`: no"],
     [
       "or whose name is taken",
       outcome([TUNNEL], [], ["minicni.vxlan is a bridge"]),

@@ -99,7 +99,21 @@ export class AgentNode {
     }
     this.ip("link", "set", "eth0", "up");
     if (families.includes(4)) this.ip("route", "add", "default", "via", "10.9.0.254");
-    if (families.includes(6)) this.ip("route", "add", "default", "via", "fd09::fe");
+    if (families.includes(6)) {
+      this.ip("route", "add", "default", "via", "fd09::fe");
+      this.#settle(number);
+    }
+  }
+
+  /** The kernel makes the local routes of IPv6 addresses in its own time: what is compared with later has to have them. */
+  #settle(number: number): void {
+    const end = performance.now() + LONGEST_WAIT_MS;
+    for (;;) {
+      const routes = this.ip("-6", "route", "show", "table", "local", "dev", "eth0");
+      if (["fd09", "fe80"].every((network) => routes.includes(`local ${network}::${number} `))) return;
+      if (performance.now() > end) throw new Error(`no local routes after ${LONGEST_WAIT_MS} ms:\n${routes}`);
+      Bun.sleepSync(10);
+    }
   }
 
   /** `ip …` in the node's namespace, that has to succeed. */

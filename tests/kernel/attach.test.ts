@@ -1,5 +1,6 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { BRIDGE, destroySandboxes, NOTHING, Sandbox } from "./sandbox.ts";
+import { tentative } from "./tentative.ts";
 import { addressesOf, errorOf } from "./views.ts";
 
 setDefaultTimeout(20_000);
@@ -27,7 +28,7 @@ describe("ADD, dual-stack", () => {
       expect(global.map(({ local, prefixlen }) => `${local}/${prefixlen}`)).toEqual(
         result.ips.map(({ address }) => address),
       );
-      expect(eth0.addr_info.filter(({ tentative }) => tentative === true)).toEqual([]);
+      expect(tentative(box, pod)).toEqual([]);
 
       const veth = box.link(host?.name ?? "");
       expect(veth).toMatchObject({ address: host?.mac, mtu: 1380, master: BRIDGE });

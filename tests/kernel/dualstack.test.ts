@@ -1,5 +1,6 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { BRIDGE, destroySandboxes, must, NOTHING, type Pod, Sandbox } from "./sandbox.ts";
+import { BRIDGE, destroySandboxes, must, NOTHING, Sandbox } from "./sandbox.ts";
+import { tentative } from "./tentative.ts";
 import { addressesOf, errorOf } from "./views.ts";
 
 setDefaultTimeout(30_000);
@@ -15,12 +16,6 @@ function sysctlIn(netns: string, ...settings: string[]): void {
 
 function readIn(netns: string, key: string): string {
   return must("nsenter", `--net=${netns}`, "cat", `/proc/sys/net/ipv6/conf/${key}`).trim();
-}
-
-/** Addresses of the pod that duplicate address detection has not yet released. */
-function tentative(box: Sandbox, pod: Pod): string[] {
-  const { addr_info } = box.link("eth0", pod.netns);
-  return addr_info.filter((address) => address.tentative === true).map(({ local }) => local);
 }
 
 function disableV6(netns: string): void {

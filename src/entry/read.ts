@@ -16,13 +16,17 @@ export function readText(path: string, host: Host): string | null {
 }
 
 /**
- * The files in a folder of configurations, with the text of those that runtimes read and those that we put out of their
- * way; none when there is no folder. Throws when it can't be listed.
+ * The files in a folder of configurations that `isWanted` says yes to by name (default: all), with the text of those that
+ * runtimes read and those that we put out of their way; none when there is no folder. Throws when it can't be listed.
  */
-export function readConfigs(path: string, host: Host): ConfFile[] {
+export function readConfigs(
+  path: string,
+  host: Host,
+  isWanted: (name: string) => boolean = () => true,
+): ConfFile[] {
   const names = host
     .listFolder(path)
-    .filter((name) => host.observeFile(`${path}/${name}`)?.kind !== "folder");
+    .filter((name) => isWanted(name) && host.observeFile(`${path}/${name}`)?.kind !== "folder");
   const read = new Set(configFiles(names));
   const isRead = (name: string) => read.has(name) || name.endsWith(KEPT_SUFFIX);
   return names.map((name) => ({ name, text: isRead(name) ? readText(`${path}/${name}`, host) : null }));

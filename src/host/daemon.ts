@@ -1,7 +1,7 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import type { NetnsPath } from "../plan/step.ts";
 import { HostError, messageOf } from "./errors.ts";
-import { unlessMissing } from "./files.ts";
+import { folderOf, unlessMissing } from "./files.ts";
 import { inNetns } from "./netns.ts";
 import { FALLBACK_PATH } from "./spawn.ts";
 
@@ -36,7 +36,7 @@ const KILL_TIME_MS = 5_000;
  * no file of ours. Throws HostError when it can't be started.
  */
 export function startDaemon({ argv, netns, env, logPath }: DaemonRequest): Daemon {
-  mkdirSync(logPath.slice(0, logPath.lastIndexOf("/")), { recursive: true, mode: 0o755 });
+  mkdirSync(folderOf(logPath), { recursive: true, mode: 0o755 });
   const log = openSync(logPath, "a", 0o600);
   try {
     const child = inNetns(netns, () =>

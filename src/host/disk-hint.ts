@@ -1,11 +1,7 @@
 import { existsSync } from "node:fs";
 import { quoteWord } from "../plan/format.ts";
 import { errnoOf } from "./errors.ts";
-
-/** The folder that a path is in, absolute. */
-export function folderOf(path: string): string {
-  return path.slice(0, path.lastIndexOf("/")) || "/";
-}
+import { folderOf } from "./files.ts";
 
 /**
  * What to do about an error of the file system, null for anything else. `target`: the path it was about, for errors that

@@ -8,9 +8,8 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { folderOf } from "./disk-hint.ts";
 import { errnoOf } from "./errors.ts";
-import { temporaryOf, unlessMissing } from "./files.ts";
+import { folderOf, temporaryOf, unlessMissing } from "./files.ts";
 
 /**
  * Replaces a file so that after a power cut it has the old text or this one, as {@link replaceByRename}. A missing folder

@@ -12,10 +12,10 @@ import {
 } from "node:fs";
 import type { ObservedFile } from "../plan/state.ts";
 import type { FileOperation } from "../plan/step.ts";
-import { folderOf, hintOfDisk } from "./disk-hint.ts";
+import { hintOfDisk } from "./disk-hint.ts";
 import { removeFile, replaceByRename, syncFolder } from "./durable.ts";
 import { HostError, messageOf } from "./errors.ts";
-import { unlessMissing } from "./files.ts";
+import { folderOf, unlessMissing } from "./files.ts";
 
 /** Of a file that is copied or hashed at once: a binary of 100 MB is never in memory as a whole. */
 const CHUNK_BYTES = 1 << 20;

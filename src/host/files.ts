@@ -12,6 +12,11 @@ export function unlessMissing<T>(read: () => T): T | null {
   }
 }
 
+/** The folder that an absolute path is in. */
+export function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}
+
 /** One name, without a process ID, so that what a killed writer leaves is found again; no file has two writers at once. */
 export function temporaryOf(path: string): string {
   return `${path}.tmp`;
@@ -29,7 +34,7 @@ export function writeNamed(path: string, text: string): void {
 
 /** Temp file in the same folder, then rename: a reader sees the old text or the new one, never a part. */
 export function replaceFile(path: string, text: string): void {
-  const folder = path.slice(0, path.lastIndexOf("/"));
+  const folder = folderOf(path);
   const temporary = temporaryOf(path);
   try {
     writeNamed(temporary, text);

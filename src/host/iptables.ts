@@ -40,6 +40,16 @@ const KUBE_CHAINS: readonly KubeChain[] = [
   { table: "filter", chain: "KUBE-FORWARD", isKubelet: false },
 ];
 
+/** The variants that have a program of their own name here. */
+export function namedVariants(host: Pick<Host, "findProgram">): IptablesVariant[] {
+  return VARIANTS.filter((variant) => host.findProgram(iptablesProgram(4, variant)) !== null);
+}
+
+/** Whether there is the plain `iptables`, whichever it is. */
+export function hasPlainIptables(host: Pick<Host, "findProgram">): boolean {
+  return host.findProgram(iptablesProgram(4)) !== null;
+}
+
 /** Whether this kernel has the family at all. */
 export function isFamilyThere(host: Host, family: Family): boolean {
   return family === 4 || host.isFile(IPV6);
@@ -139,8 +149,8 @@ function linesOf(text: string, start: string): string[] {
  * what `iptables` is on this machine. Throws HostError where there is no iptables.
  */
 export async function chooseVariant(host: Host): Promise<VariantChoice> {
-  const named = VARIANTS.filter((variant) => host.findProgram(iptablesProgram(4, variant)) !== null);
-  const isPlainThere = host.findProgram("iptables") !== null;
+  const named = namedVariants(host);
+  const isPlainThere = hasPlainIptables(host);
   if (!isPlainThere && named.length === 0)
     throw new HostError(
       "no iptables on the PATH",

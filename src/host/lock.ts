@@ -3,7 +3,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, statSync } from "node:fs";
 import { hashHex } from "../net/hash.ts";
 import type { Deadline } from "./deadline.ts";
 import { BusyError, errnoOf } from "./errors.ts";
-import { unlessMissing } from "./files.ts";
+import { folderOf, unlessMissing } from "./files.ts";
 import { libc } from "./libc.ts";
 
 /** flock(2): LOCK_EX | LOCK_NB. */
@@ -91,7 +91,7 @@ export async function withAttachmentLock<T>(
 }
 
 function openLock(path: string): number {
-  mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o755 });
+  mkdirSync(folderOf(path), { recursive: true, mode: 0o755 });
   try {
     // Read as well: a shared lock needs it.
     return openSync(path, "a+", 0o600);

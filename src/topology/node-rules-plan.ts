@@ -95,11 +95,13 @@ interface ChainChange {
   readonly isWaiting: boolean;
 }
 
-function leadsTo(chain: string): (line: string) => boolean {
+/** Whether a rule as `iptables -S` prints it leads to the chain. */
+export function leadsTo(chain: string): (line: string) => boolean {
   return (line) => line.endsWith(` -j ${chain}`) || line.endsWith(` -g ${chain}`);
 }
 
-function deletions(jumps: readonly string[]): string[] {
+/** What deletes these rules. */
+export function deletions(jumps: readonly string[]): string[] {
   return jumps.map((line) => line.replace(/^-A /, "-D "));
 }
 

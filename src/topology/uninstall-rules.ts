@@ -1,6 +1,7 @@
 import type { Family } from "../net/address.ts";
 import { HOST, type IptablesVariant, type Step } from "../plan/step.ts";
 import { NODE_CHAINS } from "./node-rules.ts";
+import { deletions, leadsTo } from "./node-rules-plan.ts";
 
 /** Chains of the plugin's masquerade; those of the agent are planned by what `iptables -S` shows of each. */
 const CHAIN = /^:(MINICNI-MASQ-[0-9a-f]{8}) /;
@@ -48,12 +49,10 @@ function linesOf({ saved }: SavedTable): string[] {
 
 /** Deletions of the rules outside of these chains that lead to them. */
 function jumpsTo(chains: readonly string[], table: SavedTable): string[] {
-  const leads = (line: string) =>
-    chains.some((chain) => line.endsWith(` -j ${chain}`) || line.endsWith(` -g ${chain}`));
+  const leads = (line: string) => chains.some((chain) => leadsTo(chain)(line));
   const isInside = (line: string) => chains.some((chain) => line.startsWith(`-A ${chain} `));
-  return linesOf(table)
-    .filter((line) => line.startsWith("-A ") && leads(line) && !isInside(line))
-    .map((line) => line.replace(/^-A /, "-D "));
+  const isRule = (line: string) => line.startsWith("-A ");
+  return deletions(linesOf(table).filter((line) => isRule(line) && leads(line) && !isInside(line)));
 }
 
 function restore({ family, variant, table }: SavedTable, lines: readonly string[], why: string): Step {

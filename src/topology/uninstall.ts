@@ -108,6 +108,11 @@ export function planFolderRemoval(
     : { steps, notes: [`${path} stays, with what is not minicni's: ${others.sort().join(", ")}`] };
 }
 
+/** Whether the steps remove what is at this path. */
+export function removes(steps: readonly Step[], path: string): boolean {
+  return steps.some((step) => "path" in step && step.path === path);
+}
+
 /** A step that removes one file. */
 export function removeFile(path: string, why: string): Step {
   return { op: "file.remove", path, netns: HOST, why };

@@ -41,7 +41,10 @@ export function watchForwardBlocks(
   };
 }
 
-/** `hasJump`: our chains are in the tables of iptables-nft. Nothing that is met here is a fault of the node's: what can't be looked at is told once, as a notice. */
+/**
+ * `hasJump`: our chains are in the tables of iptables-nft. Nothing that is met here is a fault of the node's: what can't
+ * be looked at is told once, as a notice.
+ */
 async function findForwardBlocks(
   host: Pick<Host, "spawn" | "findProgram" | "log">,
   traffic: PodTraffic,

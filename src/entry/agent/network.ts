@@ -30,8 +30,11 @@ export interface NetworkWish {
   readonly self: ClusterNode;
   /** The snapshot is a complete list of a live source: what it does not have is gone. */
   readonly isLive: boolean;
-  /** No pod depends on this node yet: where it can't forward it is to be left as it was. Absent: false. */
-  readonly isFresh?: boolean;
+  /**
+   * Whether no pod depends on this node yet: where it can't forward it is to be left as it was. Asked only then. Absent:
+   * false.
+   */
+  readonly isFresh?: () => boolean;
 }
 
 /** What a pass found and did. */
@@ -106,7 +109,7 @@ export function createNetwork(
     const forwarding = planMissingForwarding(families, host);
     run.lap("diff");
     await run.execute(forwarding);
-    if (wish.isFresh === true && run.failures.some(({ step }) => isForwarding(step)))
+    if (run.failures.some(({ step }) => isForwarding(step)) && wish.isFresh?.() === true)
       return { ...NOTHING, ...run, isHeld: true, desired: known.desired };
     await run.execute(tunnels);
 

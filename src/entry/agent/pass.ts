@@ -92,7 +92,7 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
   ) => {
     let outcome: NetworkOutcome;
     try {
-      const isFresh = !settings.dryRun && !isServing();
+      const isFresh = () => !isServing();
       const wish = { snapshot: known.snapshot, self, isLive: known.isLive, isFresh };
       outcome = await parts.network.resync(wish, mayReuse);
     } catch (error) {

@@ -149,7 +149,8 @@ function readOrNull(path: string, host: Host): string | null {
 
 function before(folder: string, host: Host): string[] {
   try {
-    return foreignBeforeOurs(readConfigs(folder, host));
+    // In each pass: what sorts behind ours is not even looked at.
+    return foreignBeforeOurs(readConfigs(folder, host, (name) => name < CONFLIST_FILE));
   } catch {
     return [];
   }

@@ -10,7 +10,13 @@ import {
 import { type Address, parseAddress } from "../../net/address.ts";
 import { HOST, type Step } from "../../plan/step.ts";
 import { OWN_NETWORK } from "../../topology/conflist.ts";
-import { joinRemovals, planFolderRemoval, type Removal, removeFile } from "../../topology/uninstall.ts";
+import {
+  joinRemovals,
+  planFolderRemoval,
+  type Removal,
+  removeFile,
+  removes,
+} from "../../topology/uninstall.ts";
 import { isStoreFile } from "../../topology/uninstall-files.ts";
 import { formatKey } from "../call.ts";
 import { namesIn, readText } from "../read.ts";
@@ -93,7 +99,7 @@ function planStores(
       notes.push(...whole.notes);
       // Made by the first reservation of any network; when it was ours nobody else needs it.
       const isAlone = path === `${root}/${OWN_NETWORK}` && networks.length === 1;
-      if (isAlone && whole.steps.some((step) => step.op === "folder.remove")) {
+      if (isAlone && removes(whole.steps, path)) {
         steps.push({ op: "folder.remove", path: root, netns: HOST, why });
       }
       addresses.push(...(names ?? []).flatMap((name) => addressOfFile(name) ?? []));

@@ -1,18 +1,12 @@
 import { OWN_TYPE } from "../../cni/config.ts";
-import { hintOfDisk } from "../../host/disk-hint.ts";
-import { HostError, messageOf } from "../../host/errors.ts";
+import { messageOf } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { formatPlan } from "../../plan/format.ts";
 import { type ConfFile, KEPT_SUFFIX } from "../../topology/conf-file.ts";
-import {
-  InstallConflict,
-  LOOPBACK,
-  leadsToOurs,
-  type ObservedInstall,
-  planInstall,
-} from "../../topology/install.ts";
+import { LOOPBACK, leadsToOurs, type ObservedInstall, planInstall } from "../../topology/install.ts";
 import { isFolder, readConfigs } from "../read.ts";
 import { VERSION } from "../version.ts";
+import { tellFailure } from "./failure.ts";
 import { type InstallSettings, parseInstall } from "./options.ts";
 
 /** What another installer takes to write and fsync 100 MB on a busy disk. */
@@ -36,11 +30,7 @@ export async function runInstall(
     // Two installers would write the same temp file.
     return await (dryRun || !isFolder(binDir, host) ? work() : host.withLock(binDir, LOCK_TIMEOUT_MS, work));
   } catch (error) {
-    host.log(`install: ${messageOf(error)}`);
-    const isHinted = error instanceof HostError || error instanceof InstallConflict;
-    const hint = isHinted ? error.hint : hintOfDisk(error);
-    if (hint !== null) host.log(`to do: ${hint}`);
-    return 1;
+    return tellFailure("install", error, host);
   }
 }
 
@@ -93,9 +83,9 @@ function observeBinary(path: string, host: Host): ObservedInstall["binary"] {
   if (found === null) return null;
   // A link that leads nowhere is replaced as another file would be.
   if (found.kind === "link" && !leadsToFile(path, host)) return { digest: "none", hasMode: false };
-  if (!host.isFile(path)) return { digest: null, hasMode: false };
+  if (found.kind !== "link" && found.kind !== "file") return { digest: null, hasMode: false };
   // Whoever made a link to the right content knows why.
-  const hasMode = found.kind === "link" || (found.kind === "file" && isPluginMode(found.mode));
+  const hasMode = found.kind === "link" || isPluginMode(found.mode);
   return { digest: host.digestFile(path), hasMode };
 }
 

@@ -13,6 +13,7 @@ import {
   planRoutesRemoval,
   type Removal,
   removeFile,
+  removes,
 } from "../../topology/uninstall.ts";
 import {
   isOfGoMinicni,
@@ -147,8 +148,7 @@ function planState(
   { stateDir, dataDir }: UninstallSettings,
   { steps }: AttachmentsRemoval,
 ): Removal {
-  const isGone = (path: string) => steps.some((step) => "path" in step && step.path === path);
-  const attachments = planFolders(host, `${stateDir}/attachments`, isGone);
+  const attachments = planFolders(host, `${stateDir}/attachments`, (path) => removes(steps, path));
   const folders = STATE_FOLDERS.map((name) => {
     const path = `${stateDir}/${name}`;
     const isFile = (own: string) => host.observeFile(`${path}/${own}`)?.kind === "file";
@@ -156,9 +156,7 @@ function planState(
   });
   const emptied = [
     ...(attachments.isEmptied ? ["attachments"] : []),
-    ...folders.flatMap(({ name, path, steps }) =>
-      steps.some((step) => step.op === "folder.remove" && step.path === path) ? [name] : [],
-    ),
+    ...folders.flatMap(({ name, path, steps }) => (removes(steps, path) ? [name] : [])),
   ];
   const names = namesIn(stateDir, host);
   const files = planFolderRemoval(

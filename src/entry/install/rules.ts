@@ -1,4 +1,10 @@
-import { isFamilyThere, isTableThere, plainVariant } from "../../host/iptables.ts";
+import {
+  hasPlainIptables,
+  isFamilyThere,
+  isTableThere,
+  namedVariants,
+  plainVariant,
+} from "../../host/iptables.ts";
 import type { Host } from "../../host/machine.ts";
 import { FAMILIES } from "../../net/address.ts";
 import { iptablesProgram } from "../../plan/format.ts";
@@ -11,7 +17,6 @@ import {
 } from "../../topology/uninstall-rules.ts";
 import { planRemoval, type RulesPlace, unlessFailed } from "../agent/rules-chains.ts";
 
-const VARIANTS: readonly IptablesVariant[] = ["nft", "legacy"];
 const TABLES = ["filter", "nat"] as const;
 const WAY_OUT = "install it, or use that of minicni's image; a reboot takes them away as well";
 
@@ -50,18 +55,17 @@ async function save(host: Host, { family, variant }: RulesPlace, table: string):
 
 /** The variants whose tables may have chains of ours, and whose iptables is not there to see, as a node often has but one. */
 async function describeUnreadable(host: Host): Promise<string[]> {
-  const isThere = (variant?: IptablesVariant) => host.findProgram(iptablesProgram(4, variant)) !== null;
+  const named = namedVariants(host);
   // Where the plain one has no other name it says itself what it is.
-  const plain = !VARIANTS.some(isThere) && isThere() ? await plainVariant(host) : null;
-  const lacks = (variant: IptablesVariant) => variant !== plain && !isThere(variant);
+  const known = named.length === 0 && hasPlainIptables(host) ? [await plainVariant(host)] : named;
+  const lacks = (variant: IptablesVariant) => !known.includes(variant);
   const faults: string[] = [];
   const isLegacy = FAMILIES.some((family) =>
     TABLES.some((table) => isTableThere(host, family, "legacy", table)),
   );
   if (lacks("legacy") && isLegacy)
     faults.push(`tables of iptables-legacy are there, and no such iptables on the PATH: ${WAY_OUT}`);
-  const isBlind = VARIANTS.every(lacks);
-  if (lacks("nft") && (await mayNftHaveChains(host, isBlind)))
+  if (lacks("nft") && (await mayNftHaveChains(host, known.length === 0)))
     faults.push(`chains of iptables-nft may be there, and no such iptables on the PATH: ${WAY_OUT}`);
   return faults;
 }
@@ -76,10 +80,8 @@ async function mayNftHaveChains(host: Host, isBlind: boolean): Promise<boolean> 
 
 /** Both iptables as far as they are there; the plain one where it has no other name. */
 function placesOf(host: Host): RulesPlace[] {
-  const isThere = (variant: IptablesVariant | undefined) =>
-    host.findProgram(iptablesProgram(4, variant)) !== null;
-  const named: (IptablesVariant | undefined)[] = VARIANTS.filter(isThere);
-  const variants = named.length === 0 && isThere(undefined) ? [undefined] : named;
+  const named = namedVariants(host);
+  const variants = named.length === 0 && hasPlainIptables(host) ? [undefined] : named;
   return FAMILIES.filter((family) => isFamilyThere(host, family)).flatMap((family) =>
     variants.map((variant) => ({ family, variant })),
   );

@@ -1,11 +1,11 @@
-import { hintOfDisk } from "../../host/disk-hint.ts";
-import { BusyError, HostError, messageOf } from "../../host/errors.ts";
+import { BusyError, messageOf } from "../../host/errors.ts";
 import type { Host, StepFailure } from "../../host/machine.ts";
 import { formatPlan, formatStep } from "../../plan/format.ts";
 import type { Plan } from "../../plan/step.ts";
 import { attachmentLock } from "../call.ts";
 import { agentLock } from "../node.ts";
 import { isFolder } from "../read.ts";
+import { tellFailure } from "./failure.ts";
 import { parseUninstall, type UninstallSettings } from "./options.ts";
 import { observeRemains, type Remains } from "./remains.ts";
 
@@ -29,10 +29,7 @@ export async function runUninstall(args: readonly string[], host: Host, print: P
   try {
     return settings.dryRun ? await preview(settings, host, print) : await uninstall(settings, host, print);
   } catch (error) {
-    host.log(`uninstall: ${messageOf(error)}`);
-    const hint = error instanceof HostError ? error.hint : hintOfDisk(error);
-    if (hint !== null) host.log(`to do: ${hint}`);
-    return 1;
+    return tellFailure("uninstall", error, host);
   }
 }
 
@@ -40,9 +37,7 @@ async function preview(settings: UninstallSettings, host: Host, print: Print): P
   const remains = await observeRemains(host, settings);
   if (await isInUse(settings, host)) host.log(`would refuse: ${describeUse(settings)}`);
   tell(remains, host);
-  for (const { reason, advice } of remains.obstacles) {
-    host.log(settings.force ? `warning: ${reason}` : `would refuse: ${reason}; ${advice}`);
-  }
+  tellObstacles(remains, settings, "would refuse", host);
   const whole = wholeOf(remains);
   print(formatPlan(whole));
   if (whole.length > 0) return 3;
@@ -115,9 +110,7 @@ async function withoutCalls(
 async function remove(settings: UninstallSettings, host: Host, print: Print): Promise<number> {
   const remains = await observeRemains(host, settings);
   const { obstacles, faults, conflist, plan } = remains;
-  for (const { reason, advice } of obstacles) {
-    host.log(settings.force ? `warning: ${reason}` : `uninstall: refused: ${reason}; ${advice}`);
-  }
+  tellObstacles(remains, settings, "uninstall: refused", host);
   if (obstacles.length > 0 && !settings.force) return 1;
   tell(remains, host);
   const whole = wholeOf(remains);
@@ -132,13 +125,8 @@ async function remove(settings: UninstallSettings, host: Host, print: Print): Pr
   if (first.length > 0) return giveUp(first, conflist, host);
   const failures = await host.executeEach(plan);
   forget(remains, host);
-  if (faults.length > 0 && !settings.force) {
-    host.log(
-      `to do: see what may be left; ${settings.binDir} stays as it is until all else is gone; --force removes it all the same`,
-    );
-    return 1;
-  }
-  return await whileNobodyInstalls(settings, host, () => finish(settings, failures, host));
+  const mayEnd = faults.length === 0 || settings.force;
+  return await whileNobodyInstalls(settings, host, () => finish(settings, failures, mayEnd, host));
 }
 
 /** Two installers and an uninstall take turns; a folder that is not there has nothing in it. */
@@ -150,15 +138,22 @@ async function whileNobodyInstalls(
   return isFolder(binDir, host) ? await host.withLock(binDir, LOCK_TIMEOUT_MS, work) : await work();
 }
 
-/** The programs, and then the locks, which keep an agent and calls out until here. */
+/** The programs, and then the locks, which keep an agent and calls out until here; but for `mayEnd` only what is left is told. */
 async function finish(
   settings: UninstallSettings,
   failures: readonly StepFailure[],
+  mayEnd: boolean,
   host: Host,
 ): Promise<number> {
   // What went by itself (a pod's link, with its namespace) is as good as removed; what came meanwhile is left.
   const { conflist, plan, programs, locks } = await observeRemains(host, settings);
   if (conflist.length + plan.length > 0) return giveUp(failures, [...conflist, ...plan], host);
+  if (!mayEnd) {
+    host.log(
+      `to do: see what may be left; ${settings.binDir} stays as it is until all else is gone; --force removes it all the same`,
+    );
+    return 1;
+  }
   const last = await host.executeEach([...programs, ...locks]);
   return last.length === 0
     ? 0
@@ -184,6 +179,16 @@ function giveUp(failures: readonly StepFailure[], left: Plan, host: Host): numbe
     host.log("to do: see what leads to chains of minicni: iptables-save | grep MINICNI; nft list ruleset");
   host.log("to do: see why, and run uninstall again: it goes on with what is left");
   return 1;
+}
+
+function tellObstacles(
+  { obstacles }: Remains,
+  { force }: UninstallSettings,
+  refusal: string,
+  host: Host,
+): void {
+  for (const { reason, advice } of obstacles)
+    host.log(force ? `warning: ${reason}` : `${refusal}: ${reason}; ${advice}`);
 }
 
 function tell({ notes, faults }: Remains, host: Host): void {

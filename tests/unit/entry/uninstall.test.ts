@@ -53,6 +53,13 @@ describe("uninstall", () => {
     expect(printed.at(-1)).toBe("# nothing to change\n");
   });
 
+  test("tells a step that fails also where something else can't be looked at", async () => {
+    machine.findProgram = (name) => (name === "ip" ? "/sbin/ip" : null);
+    machine.failOn = ({ op }) => op === "link.del";
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain("`ip link del dev minicni.vxlan` failed:");
+  });
+
   test("takes what went by itself meanwhile for removed", async () => {
     machine.failOn = ({ op }) => {
       machine.linksByName.delete("minicni.vxlan");

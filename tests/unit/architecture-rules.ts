@@ -31,7 +31,7 @@ const LAB = /^src\/entry\/(lab|agent|bench|install)\//;
 
 /** Who may import a package; `dynamic`: places where only `await import()` is allowed. */
 const PACKAGES: readonly { readonly of: RegExp; readonly places: RegExp; readonly dynamic?: RegExp }[] = [
-  { of: /^valibot$/, places: /^src\/(cni|host|kube|entry\/(lab|agent))\// },
+  { of: /^valibot$/, places: /^src\/(cni|host|kube|entry\/(lab|agent|bench))\// },
   { of: /^(commander|ip-cidr)$/, places: LAB, dynamic: /^src\/entry\// },
   // Its one file with the kubeconfig: the whole package would bring every API type there is into memory.
   { of: /^@kubernetes\/client-node/, places: /^src\/kube\// },

@@ -4,13 +4,13 @@ import type { Host } from "../../host/machine.ts";
 import { formatNodeList } from "../../kube/nodelist.ts";
 import { FAMILIES, type Family } from "../../net/address.ts";
 import type { Backend } from "../../topology/path.ts";
-import { type AgentReport, measureAgent } from "./agent.ts";
-import { describeCluster, MAX_NODES } from "./cluster.ts";
-import { formatCurve } from "./curve.ts";
-import { type DiffRow, FULL, measureDiff, QUICK } from "./measure-diff.ts";
-import { withNodeNamespace } from "./namespace.ts";
-import { createSubject, measurePasses, type PassReport } from "./pass.ts";
-import { type BenchReport, formatBenchReport } from "./report.ts";
+import { type AgentReport, measureAgent } from "./routes/agent.ts";
+import { describeCluster, MAX_NODES } from "./routes/cluster.ts";
+import { formatCurve } from "./routes/curve.ts";
+import { type DiffRow, FULL, measureDiff, QUICK } from "./routes/measure-diff.ts";
+import { withNodeNamespace } from "./routes/namespace.ts";
+import { createSubject, measurePasses, type PassReport } from "./routes/pass.ts";
+import { type BenchReport, formatBenchReport } from "./routes/report.ts";
 
 interface RoutesOptions {
   readonly nodes: readonly number[];

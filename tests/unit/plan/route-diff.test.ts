@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { createTwinRouteDiff } from "../../../src/entry/bench/routes-twin.ts";
+import { createTwinRouteDiff } from "../../../src/entry/bench/routes/twin.ts";
 import { formatPrefix } from "../../../src/net/prefix.ts";
 import { formatPlan } from "../../../src/plan/format.ts";
 import { planRoutes, type RoutePlan } from "../../../src/plan/route-diff.ts";

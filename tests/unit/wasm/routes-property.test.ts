@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { createMapRouteDiff } from "../../../src/entry/bench/routes-map.ts";
-import { createTwinRouteDiff } from "../../../src/entry/bench/routes-twin.ts";
+import { createMapRouteDiff } from "../../../src/entry/bench/routes/map.ts";
+import { createTwinRouteDiff } from "../../../src/entry/bench/routes/twin.ts";
 import { ROUTE_WORDS, RouteTable } from "../../../src/plan/route-table.ts";
 import { ROUTE_PROTOCOL } from "../../../src/plan/step.ts";
 import { createRouteDiff } from "../../../src/wasm/routes.ts";

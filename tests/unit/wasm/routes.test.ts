@@ -1,5 +1,5 @@
-import { createMapRouteDiff } from "../../../src/entry/bench/routes-map.ts";
-import { createTwinRouteDiff } from "../../../src/entry/bench/routes-twin.ts";
+import { createMapRouteDiff } from "../../../src/entry/bench/routes/map.ts";
+import { createTwinRouteDiff } from "../../../src/entry/bench/routes/twin.ts";
 import { createRouteDiff } from "../../../src/wasm/routes.ts";
 import { describeRouteDiffContract } from "./routes-contract.ts";
 

@@ -1,6 +1,6 @@
-import type { Family } from "../../net/address.ts";
-import type { RouteChanges, RouteDiffEngine } from "../../plan/route-changes.ts";
-import { RouteTable } from "../../plan/route-table.ts";
+import type { Family } from "../../../net/address.ts";
+import type { RouteChanges, RouteDiffEngine } from "../../../plan/route-changes.ts";
+import { RouteTable } from "../../../plan/route-table.ts";
 import { describeCluster, dumpOf, moveNode, packRoutes } from "./cluster.ts";
 
 /** One thing that is measured: what an engine is asked, again and again. */

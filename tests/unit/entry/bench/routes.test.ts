@@ -1,23 +1,23 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { runBench } from "../../../../src/entry/bench/index.ts";
 import {
   describeCluster,
   dumpOf,
   MAX_NODES,
   moveNode,
   packRoutes,
-} from "../../../src/entry/bench/cluster.ts";
-import { formatCurve } from "../../../src/entry/bench/curve.ts";
-import { describeDiffCases } from "../../../src/entry/bench/diff-cases.ts";
-import { runBench } from "../../../src/entry/bench/index.ts";
-import { type BenchSubject, measurePasses } from "../../../src/entry/bench/pass.ts";
-import { formatBenchReport } from "../../../src/entry/bench/report.ts";
-import { createTwinRouteDiff } from "../../../src/entry/bench/routes-twin.ts";
-import { formatNodeList, parseNodeList } from "../../../src/kube/nodelist.ts";
-import { FAMILIES, formatAddress } from "../../../src/net/address.ts";
-import type { ClusterNode, NodeSnapshot } from "../../../src/net/node.ts";
-import { formatPrefix } from "../../../src/net/prefix.ts";
-import { createFakeMachine } from "../../twin/machine.ts";
+} from "../../../../src/entry/bench/routes/cluster.ts";
+import { formatCurve } from "../../../../src/entry/bench/routes/curve.ts";
+import { describeDiffCases } from "../../../../src/entry/bench/routes/diff-cases.ts";
+import { type BenchSubject, measurePasses } from "../../../../src/entry/bench/routes/pass.ts";
+import { formatBenchReport } from "../../../../src/entry/bench/routes/report.ts";
+import { createTwinRouteDiff } from "../../../../src/entry/bench/routes/twin.ts";
+import { formatNodeList, parseNodeList } from "../../../../src/kube/nodelist.ts";
+import { FAMILIES, formatAddress } from "../../../../src/net/address.ts";
+import type { ClusterNode, NodeSnapshot } from "../../../../src/net/node.ts";
+import { formatPrefix } from "../../../../src/net/prefix.ts";
+import { createFakeMachine } from "../../../twin/machine.ts";
 
 /** What a command printed and told, with its exit code. */
 async function bench(...args: string[]): Promise<{ exitCode: number; printed: string; told: string }> {

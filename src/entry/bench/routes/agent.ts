@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { startDaemon, stopDaemon } from "../../host/daemon.ts";
-import { HostError } from "../../host/errors.ts";
-import type { Host } from "../../host/machine.ts";
-import { formatNodeList } from "../../kube/nodelist.ts";
-import type { ClusterNode } from "../../net/node.ts";
-import type { NetnsPath } from "../../plan/step.ts";
-import type { Backend } from "../../topology/path.ts";
+import { startDaemon, stopDaemon } from "../../../host/daemon.ts";
+import { HostError } from "../../../host/errors.ts";
+import type { Host } from "../../../host/machine.ts";
+import { formatNodeList } from "../../../kube/nodelist.ts";
+import type { ClusterNode } from "../../../net/node.ts";
+import type { NetnsPath } from "../../../plan/step.ts";
+import type { Backend } from "../../../topology/path.ts";
 
 /** A whole agent in a cluster of so many Nodes. */
 export interface AgentReport {

@@ -1,8 +1,8 @@
-import type { Address, Family } from "../../net/address.ts";
-import type { ClusterNode } from "../../net/node.ts";
-import type { Prefix } from "../../net/prefix.ts";
-import { RouteTable, RTN_UNICAST } from "../../plan/route-table.ts";
-import { ROUTE_PROTOCOL } from "../../plan/step.ts";
+import type { Address, Family } from "../../../net/address.ts";
+import type { ClusterNode } from "../../../net/node.ts";
+import type { Prefix } from "../../../net/prefix.ts";
+import { RouteTable, RTN_UNICAST } from "../../../plan/route-table.ts";
+import { ROUTE_PROTOCOL } from "../../../plan/step.ts";
 
 /** As many nodes as 100.64.0.0/10 has pod CIDRs of 24 bits. */
 export const MAX_NODES = 1 << 14;

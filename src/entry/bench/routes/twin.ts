@@ -1,6 +1,11 @@
-import { type IndexedTable, isIndexed, type RouteDiffEngine, requireRoom } from "../../plan/route-changes.ts";
-import { ROUTE_WORDS, type RouteTable, WORD } from "../../plan/route-table.ts";
-import { ROUTE_PROTOCOL } from "../../plan/step.ts";
+import {
+  type IndexedTable,
+  isIndexed,
+  type RouteDiffEngine,
+  requireRoom,
+} from "../../../plan/route-changes.ts";
+import { ROUTE_WORDS, type RouteTable, WORD } from "../../../plan/route-table.ts";
+import { ROUTE_PROTOCOL } from "../../../plan/step.ts";
 
 /** States of a desired route, bit by bit. */
 const SATISFIED = 1;

@@ -1,6 +1,6 @@
-import type { Host } from "../../host/machine.ts";
-import type { Family } from "../../net/address.ts";
-import { HOST, type NetnsPath, type Operation, type Step } from "../../plan/step.ts";
+import type { Host } from "../../../host/machine.ts";
+import type { Family } from "../../../net/address.ts";
+import { HOST, type NetnsPath, type Operation, type Step } from "../../../plan/step.ts";
 import { nodePrefix } from "./cluster.ts";
 
 /** The node's link to the node network, and the other end, where nobody listens. */

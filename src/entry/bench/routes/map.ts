@@ -4,9 +4,9 @@ import {
   type RouteChanges,
   type RouteDiffEngine,
   requireRoom,
-} from "../../plan/route-changes.ts";
-import { ROUTE_WORDS, type RouteTable, WORD } from "../../plan/route-table.ts";
-import { ROUTE_PROTOCOL } from "../../plan/step.ts";
+} from "../../../plan/route-changes.ts";
+import { ROUTE_WORDS, type RouteTable, WORD } from "../../../plan/route-table.ts";
+import { ROUTE_PROTOCOL } from "../../../plan/step.ts";
 
 function wordOf(table: RouteTable, index: number, offset: number): number {
   // Not `words`: that is a view of its own for each word read.

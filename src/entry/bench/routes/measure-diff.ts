@@ -1,10 +1,10 @@
 import { Bench } from "tinybench";
-import type { Family } from "../../net/address.ts";
-import type { RouteDiffFactory } from "../../plan/route-changes.ts";
-import { createRouteDiff } from "../../wasm/routes.ts";
+import type { Family } from "../../../net/address.ts";
+import type { RouteDiffFactory } from "../../../plan/route-changes.ts";
+import { createRouteDiff } from "../../../wasm/routes.ts";
 import { describeDiffCases } from "./diff-cases.ts";
-import { createMapRouteDiff } from "./routes-map.ts";
-import { createTwinRouteDiff } from "./routes-twin.ts";
+import { createMapRouteDiff } from "./map.ts";
+import { createTwinRouteDiff } from "./twin.ts";
 
 /** What one engine took for one case, in microseconds for a whole call. */
 export interface Timing {

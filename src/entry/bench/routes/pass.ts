@@ -1,8 +1,8 @@
-import type { Host } from "../../host/machine.ts";
-import { parseNodeList } from "../../kube/nodelist.ts";
-import type { ClusterNode, NodeSnapshot } from "../../net/node.ts";
-import type { Backend } from "../../topology/path.ts";
-import { createNetwork } from "../agent/network.ts";
+import type { Host } from "../../../host/machine.ts";
+import { parseNodeList } from "../../../kube/nodelist.ts";
+import type { ClusterNode, NodeSnapshot } from "../../../net/node.ts";
+import type { Backend } from "../../../topology/path.ts";
+import { createNetwork } from "../../agent/network.ts";
 import { moveNode } from "./cluster.ts";
 
 /** What a pass took, in milliseconds; what is not in a part is in `total` alone. */

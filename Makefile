@@ -18,6 +18,10 @@ WASM = wasm/build/minicni.wasm wasm/build/routes.wasm
 LAB_PACKAGES = iproute2 iptables
 TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman curl openssl buildah kmod
 TEST_WORKERS ?= 3
+# Peers of the benchmarks, and what they are measured with; the floor is compiled on the spot.
+BENCH_PACKAGES = $(LAB_PACKAGES) containernetworking-plugins iperf3 time gcc libc6-dev
+# For example --quick, or --against bench/results.json.
+BENCH_FLAGS ?=
 # Real Kubernetes programs for test-kubernetes, by the convention of envtest; another folder by KUBEBUILDER_ASSETS.
 SETUP_ENVTEST = sigs.k8s.io/controller-runtime/tools/setup-envtest@release-0.19
 KUBERNETES_VERSION ?= 1.31.x
@@ -29,7 +33,7 @@ BUN_TARGET_arm64 = bun-linux-arm64
 IMAGE ?=
 IMAGE_SOURCES = $(addprefix installer/,build-image.ts debian.ts dockerfile.ts elf.ts licences.ts oci.ts project.ts rootfs.ts)
 
-.PHONY: build deps install demo test lint format typecheck clean packages-lab packages-test image image-host release check-tag publish manifests test-kubernetes
+.PHONY: build deps install demo test bench packages-bench lint format typecheck clean packages-lab packages-test image image-host release check-tag publish manifests test-kubernetes
 
 build: dist/minicni
 
@@ -138,6 +142,9 @@ packages-lab:
 packages-test:
 	$(call install_packages,$(TEST_PACKAGES))
 
+packages-bench:
+	$(call install_packages,$(BENCH_PACKAGES))
+
 demo: packages-lab build
 	./dist/minicni lab demo
 
@@ -162,6 +169,22 @@ test-kubernetes: packages-test build
 	assets="$${KUBEBUILDER_ASSETS:-$$(go run $(SETUP_ENVTEST) use $(KUBERNETES_VERSION) -p path)}"
 	[ -x "$$assets/kube-apiserver" ] || { echo "no kube-apiserver in '$$assets'" >&2; exit 1; }
 	KUBEBUILDER_ASSETS="$$assets" "$$BUN" test $(KUBERNETES_TESTS)
+
+# All benchmarks, some half an hour; then bench/results.json and the page made of it, docs/benchmarks.md. Half a run or a
+# quick one stays in dist/bench. CNI_PEERS names folders of further reference plugins.
+bench: packages-bench build
+	code=0
+	dist/minicni bench all --out dist/bench/results.json $(BENCH_FLAGS) || code=$$?
+	# 3: all is measured, and something is slower than --against.
+	[ $$code = 0 ] || [ $$code = 3 ] || { echo "not finished; what there is: dist/bench/results.json" >&2; exit $$code; }
+	rm -f dist/bench/benchmarks*
+	dist/minicni bench report dist/bench/results.json --out dist/bench
+	case " $(BENCH_FLAGS) " in
+	*" --quick "*) echo "the page: dist/bench/benchmarks.md" ;;
+	*) mkdir -p bench; rm -f docs/benchmarks*; cp dist/bench/results.json bench/; cp dist/bench/benchmarks* docs/
+	   echo "bench/results.json, docs/benchmarks.md" ;;
+	esac
+	exit $$code
 
 manifests: k8s/minicni.yaml
 k8s/minicni.yaml: k8s/flatten $(wildcard k8s/base/*.yaml)

@@ -11,7 +11,8 @@ CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
   minicni agent --node NAME           keep this node's routes, tunnels and rules right (see: minicni agent --help)
   minicni install [--dry-run]         put the plugins where runtimes look for them (see: minicni install --help)
   minicni uninstall [--dry-run]       remove all that minicni made on this node (see: minicni uninstall --help)
-  minicni bench routes                how fast the route diff and a whole pass are
+  minicni bench all|alloc|routes|cni|network
+                                      how fast it is here, beside what others do (see: minicni bench --help)
   minicni lab demo                    a cluster of virtual nodes on this machine: up, test, down
   minicni lab up|test|down            the same, step by step, and agents, nodes, pods to play with (see: minicni lab --help)
   minicni plan attach --config F --netns PATH [--ifname eth0] [--container-id ID]

@@ -1,4 +1,4 @@
-import { dlopen, FFIType } from "bun:ffi";
+import { dlopen, type FFIFunction, FFIType } from "bun:ffi";
 import { HostError } from "./errors.ts";
 
 const SIGNATURES = {
@@ -25,12 +25,21 @@ let loaded: Libc | null = null;
 
 /** The few C library calls that node:fs does not offer; loaded on first use (0–1 ms). Throws HostError without one. */
 export function libc(): Libc {
-  if (loaded !== null) return loaded;
+  loaded ??= openLibc(SIGNATURES);
+  return loaded;
+}
+
+/**
+ * Other calls of the C library, for those who need more than {@link libc} has: each costs a CNI call time when it is
+ * loaded. Throws HostError without one.
+ */
+export function openLibc<T extends Record<string, FFIFunction>>(
+  signatures: T,
+): ReturnType<typeof dlopen<T>>["symbols"] {
   const names = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
   for (const name of names) {
     try {
-      loaded = dlopen(name, SIGNATURES).symbols;
-      return loaded;
+      return dlopen(name, signatures).symbols;
     } catch {
       // The other C library, then.
     }

@@ -9,7 +9,7 @@ import {
 } from "../plan/route-table.ts";
 import type { RouteLookup } from "../plan/state.ts";
 import { HostError } from "./errors.ts";
-import { dumpInto, encodeAddress, encodeRequest, readAddress } from "./netlink.ts";
+import { dumpInto, encodeAddress, encodeRequest, readAddress, type Visit } from "./netlink.ts";
 import { createPage, type NetlinkSocket, type Page, withNetlink } from "./netlink-socket.ts";
 
 /** include/uapi/linux/rtnetlink.h. */
@@ -41,22 +41,33 @@ const AF = { 4: 2, 6: 10 } as const;
 /** The flag bits of an attribute's type (NLA_F_NESTED, NLA_F_NET_BYTEORDER) removed. */
 const TYPE_MASK = 0x3fff;
 
+/** Dumps the routes of one family into what `create` makes; `visit` takes each RTM_NEWROUTE, as in {@link dumpInto}. */
+export type RouteDump = (family: Family, create: () => RouteTable, visit: Visit<RouteTable>) => RouteTable;
+
 /** All routes of the main table of our namespace, both families; see {@link Host.routeTable}. */
 export function observeRouteTable(): RouteTable {
-  const table = dumpFamily(4, () => new RouteTable());
+  return collectRoutes(dumpFamily);
+}
+
+/** The routes of both families as `dump` gives them, IPv4 first. */
+export function collectRoutes(dump: RouteDump): RouteTable {
+  const decode =
+    (family: Family): Visit<RouteTable> =>
+    (table, page, body, end) =>
+      decodeRoute(table, page, body, end, family);
+  const table = dump(4, () => new RouteTable(), decode(4));
   const before = table.count;
-  const own = dumpFamily(6, () => new RouteTable());
+  const own = dump(6, () => new RouteTable(), decode(6));
   for (let index = 0; index < own.count; index++) table.add();
   table.room.set(own.words, before * ROUTE_WORDS);
   return table;
 }
 
-function dumpFamily(family: Family, create: () => RouteTable): RouteTable {
+function dumpFamily(family: Family, create: () => RouteTable, visit: Visit<RouteTable>): RouteTable {
   const fixed = new Uint8Array(RTMSG_BYTES);
   fixed[0] = AF[family];
   fixed[4] = RT_TABLE_MAIN;
-  const query = { type: RTM_GETROUTE, answer: RTM_NEWROUTE, fixed, attributes: [] };
-  return dumpInto(query, create, (table, page, body, end) => decodeRoute(table, page, body, end, family));
+  return dumpInto({ type: RTM_GETROUTE, answer: RTM_NEWROUTE, fixed, attributes: [] }, create, visit);
 }
 
 /** Kernels before 4.20 ignore the filter of a strict dump: family and table are looked at again. */

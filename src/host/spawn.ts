@@ -18,15 +18,31 @@ const PIPE_TIMEOUT_MS = 500;
 /** Where iproute2 and iptables live when a runtime hands us a bare environment. */
 export const FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** What a finished child took. */
+export interface Usage {
+  /** From just before its start until we know of its end, in milliseconds. */
+  readonly wallMs: number;
+  /** Processor time, user and system, with that of the children it waited for (wait4(2)), in milliseconds. */
+  readonly cpuMs: number;
+}
+
 /**
  * The one door to other programs: argv array, no shell, `LC_ALL=C` (messages are matched), bounded time, output read
  * to the end. A child that is too slow is killed with all of its process group. Throws HostError when the program
  * can't be started, OverdueError when the call's own time ends first.
  */
 export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<Finished> {
+  return (await spawnMeasured(request, deadline)).finished;
+}
+
+/** As {@link spawn}, with what the child took. */
+export async function spawnMeasured(
+  request: SpawnRequest,
+  deadline: Deadline,
+): Promise<{ readonly finished: Finished; readonly usage: Usage }> {
   const command = `\`${request.argv.join(" ")}\``;
   deadline.check(command);
-  const { child, stdout, stderr } = start(request);
+  const { child, began, stdout, stderr } = start(request);
   let timedOut = false;
   const kill = () => {
     timedOut = true;
@@ -37,11 +53,15 @@ export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<
   const timer = setTimeout(kill, limitMs + 1);
   const stopListening = deadline.onInterrupt(kill);
   await child.exited;
+  const wallMs = performance.now() - began;
   clearTimeout(timer);
   stopListening();
   await within(PIPE_TIMEOUT_MS, Promise.all([stdout.ended, stderr.ended]));
   if (timedOut) deadline.check(command);
-  return { exitCode: child.exitCode ?? -1, stdout: stdout.text(), stderr: stderr.text(), timedOut };
+  const exitCode = child.exitCode ?? -1;
+  const cpuMs = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1000;
+  const finished = { exitCode, stdout: stdout.text(), stderr: stderr.text(), timedOut };
+  return { finished, usage: { wallMs, cpuMs } };
 }
 
 /** Waits at most so long, and leaves no timer behind that would keep this process from its end. */
@@ -62,10 +82,12 @@ function start(request: SpawnRequest) {
   const path = request.env?.PATH || process.env.PATH || FALLBACK_PATH;
   const stdout = openPipe();
   const stderr = openPipe();
+  let began = 0;
   try {
     // The child is born while this thread is in the namespace; nothing is awaited in there.
-    const child = inNetns(request.netns ?? HOST, () =>
-      Bun.spawn({
+    const child = inNetns(request.netns ?? HOST, () => {
+      began = performance.now();
+      return Bun.spawn({
         cmd: [...request.argv],
         // A given environment is handed on as it is (SPEC §4, delegated plugins).
         env: { ...(request.env ?? { ...process.env, LC_ALL: "C" }), PATH: path },
@@ -78,9 +100,9 @@ function start(request: SpawnRequest) {
         ],
         // A process group of its own, so that what it started can be killed with it.
         detached: true,
-      }),
-    );
-    return { child, stdout: collect(stdout.readEnd), stderr: collect(stderr.readEnd) };
+      });
+    });
+    return { child, began, stdout: collect(stdout.readEnd), stderr: collect(stderr.readEnd) };
   } catch (error) {
     for (const { readEnd } of [stdout, stderr]) closeSync(readEnd);
     if (error instanceof HostError) throw error;

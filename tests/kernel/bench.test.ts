@@ -1,34 +1,89 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
-import { BINARY, run } from "./sandbox.ts";
+import { type Context, QUICK } from "../../src/entry/bench/context.ts";
+import type { Measure } from "../../src/entry/bench/measure.ts";
+import { measureKernel } from "../../src/entry/bench/routes/kernel.ts";
+import { withNode } from "../../src/entry/bench/routes/namespace.ts";
+import { findProcesses } from "../../src/host/daemon.ts";
+import { createDeadline } from "../../src/host/deadline.ts";
+import { createHost } from "../../src/host/linux.ts";
+import { FAMILIES } from "../../src/net/address.ts";
+import { BINARY, must } from "./sandbox.ts";
 
-interface Report {
-  readonly passes: readonly {
-    readonly nodes: number;
-    readonly backend: string;
-    readonly passes: readonly { readonly name: string; readonly steps: number; readonly failures: number }[];
-  }[];
-  readonly agents: readonly { readonly restMiB: number; readonly readyMs: number }[];
+/** What a run of ours left, by folder; namespaces and folders. */
+const leftovers = () =>
+  ["/run/netns", "/run", "/var/tmp"].flatMap((folder) =>
+    existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith(`mbench-${process.pid}-`)) : [],
+  );
+
+function createContext() {
+  const deadline = createDeadline(Number.POSITIVE_INFINITY);
+  const kept: Measure[] = [];
+  const context: Context = {
+    host: createHost(deadline),
+    cleaner: createHost(),
+    self: [BINARY],
+    effort: QUICK,
+    tell: () => {},
+    keep: (measures) => void kept.push(...measures),
+    note: () => {},
+    isStopped: () => false,
+  };
+  return { context, kept, deadline };
 }
 
-const namespaces = () =>
-  existsSync("/run/netns") ? readdirSync("/run/netns").filter((name) => name.startsWith("mbench-")) : [];
-
-test("bench routes runs whole passes in a namespace of its own, without a failed step, and leaves none", () => {
-  const child = run([BINARY, "bench", "routes", "--quick", "--nodes", "20", "--json"]);
-  expect([child.exitCode, namespaces()]).toEqual([0, []]);
-  const report: Report = JSON.parse(child.stdout);
-  expect(report.passes.map(({ nodes, backend }) => `${nodes} ${backend}`)).toEqual([
-    "20 host-gw",
-    "20 vxlan",
-  ]);
-  expect(report.agents.every(({ restMiB, readyMs }) => restMiB > 0 && readyMs > 0)).toBe(true);
-  expect(report.agents).toHaveLength(2);
-  for (const { passes } of report.passes) {
-    expect(passes.map(({ failures }) => failures)).toEqual(passes.map(() => 0));
-    const steps = new Map(passes.map((pass) => [pass.name, pass.steps]));
-    expect(steps.get("first programming")).toBeGreaterThanOrEqual(2 * 19);
-    expect(steps.get("nothing changed")).toBe(0);
-    expect(steps.get("all others gone")).toBeGreaterThanOrEqual(2 * 19);
+test("a benchmark runs whole passes and agents in namespaces of its own and leaves none", async () => {
+  const { context, kept } = createContext();
+  // Enough for a pass of which a step can be told: two routes a node.
+  await measureKernel(context, 60, FAMILIES);
+  expect(leftovers()).toEqual([]);
+  const metrics = new Set(kept.map(({ scenario, metric }) => `${scenario}: ${metric}`));
+  const passes = [
+    "first programming",
+    "nothing changed",
+    "nothing changed, list read anew",
+    "one node changed",
+    "all others gone",
+  ];
+  for (const scenario of ["60 nodes, host-gw", "60 nodes, vxlan"]) {
+    for (const pass of passes) {
+      const parts = pass.startsWith("nothing") ? [] : [": execute"];
+      for (const part of ["", ": observe", ": diff", ...parts]) {
+        expect(metrics).toContain(`${scenario}: ${pass}${part}`);
+      }
+    }
+    expect(metrics).toContain(`${scenario}: first programming, a step`);
+    for (const metric of ["ready", "memory", "memory, peak", "CPU in a quiet second"]) {
+      expect(metrics).toContain(`${scenario}: agent ${metric}`);
+    }
   }
+  const found = (metric: string) => kept.find((measure) => measure.metric === metric);
+  expect(found("agent memory")?.unit).toBe("MiB");
+  expect(found("first programming, a step")?.unit).toBe("µs");
+  expect(
+    kept.filter(({ metric }) => metric.startsWith("agent memory")).every(({ median }) => median > 1),
+  ).toBe(true);
 }, 120_000);
+
+test("the node of a benchmark has the addresses of the first node of its cluster, on a link of its own", async () => {
+  const { context } = createContext();
+  const shown = await withNode(context, FAMILIES, async (netns) =>
+    must("nsenter", `--net=${netns}`, "ip", "-br", "addr", "show", "eth0"),
+  );
+  expect(shown).toContain("172.16.0.1/12");
+  expect(shown).toContain("fd00:172::1/64");
+  expect(leftovers()).toEqual([]);
+}, 30_000);
+
+test("a benchmark that is interrupted ends its agent and removes its namespace", async () => {
+  const { context, deadline } = createContext();
+  const tell = (text: string) => {
+    if (text.endsWith("agents")) setTimeout(() => deadline.interrupt("SIGINT came"), 300);
+  };
+  const measured = measureKernel({ ...context, tell }, 20, FAMILIES);
+  const failure = await measured.catch((error: unknown) => error);
+  expect(String(failure)).toContain("SIGINT came");
+  const isOurs = (word: string) => word.includes(`mbench-${process.pid}-`);
+  expect(findProcesses().filter(({ argv }) => argv.some(isOurs))).toEqual([]);
+  expect(leftovers()).toEqual([]);
+}, 60_000);

@@ -1,33 +1,44 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { HostError } from "../../host/errors.ts";
+import { createHost } from "../../host/linux.ts";
 import type { Host } from "../../host/machine.ts";
-import { formatNodeList } from "../../kube/nodelist.ts";
 import { FAMILIES, type Family } from "../../net/address.ts";
-import type { Backend } from "../../topology/path.ts";
-import { type AgentReport, measureAgent } from "./routes/agent.ts";
-import { describeCluster, MAX_NODES } from "./routes/cluster.ts";
-import { formatCurve } from "./routes/curve.ts";
-import { type DiffRow, FULL, measureDiff, QUICK } from "./routes/measure-diff.ts";
-import { withNodeNamespace } from "./routes/namespace.ts";
-import { createSubject, measurePasses, type PassReport } from "./routes/pass.ts";
-import { type BenchReport, formatBenchReport } from "./routes/report.ts";
+import { compareResults, formatComparison } from "./compare.ts";
+import { FULL, QUICK, type Suite } from "./context.ts";
+import { keepFile } from "./files.ts";
+import { addHiddenCommands } from "./hidden.ts";
+import { observeLoad } from "./machine.ts";
+import { SUITES, type SuiteName } from "./measure.ts";
+import { createProgress } from "./progress.ts";
+import { formatDocument, formatSummary } from "./report/document.ts";
+import { formatResults, parseResults, type Results } from "./results.ts";
+import { MAX_NODES } from "./routes/cluster.ts";
+import { runSuites } from "./run.ts";
+import { ALL_ROUTES, loadSuite, type RoutesChoice } from "./suites.ts";
 
-interface RoutesOptions {
-  readonly nodes: readonly number[];
-  readonly families: readonly Family[];
-  readonly json?: boolean;
-  readonly svg?: boolean;
-  readonly quick?: boolean;
-  readonly kernel: boolean;
+/** What `minicni bench …` works with: `print` writes to stdout, `self` is the command line that runs this program. */
+export interface BenchProgram {
+  readonly host: Host;
+  readonly self: readonly string[];
+  readonly print: (text: string) => void;
 }
 
-/** The longest that the passes of one cluster size and backend may take. */
-const CHILD_TIMEOUT_MS = 600_000;
-const BACKENDS = ["host-gw", "vxlan"] as const;
+interface RunOptions {
+  readonly quick?: boolean;
+  readonly json?: boolean;
+  readonly out?: string;
+  readonly against?: string;
+}
+
+/** Exit codes beside 0 (all measured) and 2 (misused). */
+const FAILED = 1;
+const REGRESSION = 3;
+/** 128 + the signal's number, as a shell tells it. */
+const INTERRUPTED = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
- * `minicni bench …`. Returns the exit code: 0 measured, 1 something failed, 2 misused.
- * `print` writes to stdout; `self` is the command line that runs this program again.
+ * `minicni bench …`. Returns the exit code: 0 measured, 1 something failed, 2 misused, 3 slower than `--against`, 130 or
+ * 143 interrupted.
  */
 export async function runBench(
   args: readonly string[],
@@ -36,97 +47,123 @@ export async function runBench(
   print: (text: string) => void,
 ): Promise<number> {
   let exitCode = 0;
+  const bench = { host, self, print };
   const program = new Command("minicni bench")
-    .description("how fast the hot paths are on this machine")
+    .description("how fast it is on this machine, beside what others do")
     .exitOverride()
     .configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) });
-  addFamilies(program.command("routes"))
-    .description("the route diff against plain TypeScript, and whole passes of an agent (these need root)")
-    .option("--nodes <list>", "cluster sizes", parseSizes, [100, 1000, 5000, 15_000])
-    .option("--json", "for machines")
-    .option("--svg", "the curve of the diff when nothing changed, as a picture")
-    .option("--quick", "fewer repetitions: shows that it works, not how fast it is")
-    .option("--no-kernel", "the diff alone")
-    .action(async (options: RoutesOptions) => {
-      const report = await benchRoutes(options, host, self);
-      if (options.svg === true) print(formatCurve(report.diff, "nothing changed"));
-      else print(options.json === true ? `${JSON.stringify(report)}\n` : formatBenchReport(report));
-      exitCode = report.passes.some(({ passes }) => passes.some(({ failures }) => failures > 0)) ? 1 : 0;
-    });
+  const add = (name: string, suites: readonly SuiteName[], description: string) =>
+    addRunOptions(program.command(name).description(description)).action(
+      async (options: RunOptions & Partial<RoutesChoice>) => {
+        exitCode = await run(bench, suites, options, { ...ALL_ROUTES, ...options });
+      },
+    );
+  add("alloc", ["alloc"], "giving out addresses: WebAssembly beside other ways to do it, and host-local");
+  addRouteOptions(
+    add("routes", ["routes"], "the route diff, and whole passes of an agent (these need root)"),
+  );
+  add("cni", ["cni"], "ADD and DEL beside the reference plugins (root; CNI_PEERS: folders of newer ones)");
+  add("network", ["network"], "throughput and latency between pods, beside a plain bridge (root)");
+  add("micro", ["alloc", "routes"], "alloc and routes");
+  add("all", SUITES, "everything");
   program
-    .command("pass", { hidden: true })
-    .description("the passes in the namespace we are in, with a NodeList on stdin")
-    .addOption(new Option("--backend <name>").choices(BACKENDS).makeOptionMandatory())
-    .action(async ({ backend }: { backend: Backend }) => {
-      const text = await Bun.stdin.text();
-      print(JSON.stringify(await measurePasses(text, backend, createSubject(host, backend))));
-    });
+    .command("report <results>")
+    .description("the page and the pictures of results that --out wrote")
+    .requiredOption("--out <folder>", "where they go")
+    .action((path: string, { out }: { out: string }) => writeReport(bench, path, out));
+  addHiddenCommands(program, bench);
   try {
     await program.parseAsync([...args], { from: "user" });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     host.log(error instanceof HostError ? `${error.message}\nwhat to do: ${error.hint}` : String(error));
-    return 1;
+    return FAILED;
   }
 }
 
-async function benchRoutes(
-  { nodes, families, quick, svg, kernel }: RoutesOptions,
-  host: Host,
-  self: readonly string[],
-): Promise<BenchReport> {
-  const diff: DiffRow[] = [];
-  for (const count of nodes)
-    diff.push(...(await measureDiff(count, families, quick === true ? QUICK : FULL)));
-  const isRoot = process.getuid?.() === 0;
-  if (!kernel || svg === true || !isRoot) {
-    const notes = kernel && !isRoot ? ["The passes in the kernel were left out: they need root."] : [];
-    return { diff, passes: [], agents: [], notes };
-  }
-  const passes: PassReport[] = [];
-  const agents: AgentReport[] = [];
-  // Two of the agent's periods, to know what it costs at rest.
-  const quietMs = quick === true ? 1_000 : 12_000;
-  for (const count of nodes) {
-    for (const backend of BACKENDS) {
-      passes.push(await passIn(count, families, backend, host, self));
-      agents.push(
-        await withNodeNamespace(families, host, (netns) =>
-          measureAgent(describeCluster(count, families), backend, netns, host, self, quietMs),
-        ),
-      );
-    }
-  }
-  return { diff, passes, agents, notes: [] };
+function addRunOptions(command: Command): Command {
+  return command
+    .option("--quick", "less than a minute: shows that it works, and about how fast it is")
+    .option("--out <file>", "keep the results there, as JSON, from the first scenario on")
+    .option("--json", "print the results as JSON, not as tables")
+    .option(
+      "--against <file>",
+      "compare with results that --out wrote; exit code 3 when something is slower",
+    );
 }
 
-/** In a namespace and a process of their own, as an agent has them: what one leaves in memory does not burden the next. */
-async function passIn(
-  nodes: number,
-  families: readonly Family[],
-  backend: Backend,
-  host: Host,
-  self: readonly string[],
-): Promise<PassReport> {
-  return await withNodeNamespace(families, host, async (netns) => {
-    const { exitCode, stdout, stderr, timedOut } = await host.spawn({
-      argv: [...self, "bench", "pass", "--backend", backend],
-      stdin: formatNodeList(describeCluster(nodes, families)),
-      netns,
-      timeoutMs: CHILD_TIMEOUT_MS,
+function addRouteOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--nodes <list>", "cluster sizes instead of the usual ones").argParser(parseSizes))
+    .addOption(
+      new Option("--families <which>", "4, 6 or dual").argParser(parseFamilies).default(FAMILIES, "dual"),
+    )
+    .option("--no-kernel", "the diff alone");
+}
+
+/** Runs suites with all that a person may ask of it. Returns the exit code. */
+async function run(
+  { host, self, print }: BenchProgram,
+  names: readonly SuiteName[],
+  { quick, json, out, against }: RunOptions,
+  routes: RoutesChoice,
+): Promise<number> {
+  // Read first: who learns after half an hour that the file is not there has lost it.
+  const before = against === undefined ? null : readResults(host, against);
+  const suites = new Map<SuiteName, Suite>();
+  for (const name of names) suites.set(name, await loadSuite(name, routes));
+  let signal: keyof typeof INTERRUPTED | null = null;
+  const stop = (name: keyof typeof INTERRUPTED) => () => {
+    if (signal === null) host.log(`${name}: removing what was made; the results so far are kept`);
+    signal = name;
+    host.deadline.interrupt(`${name} came`);
+  };
+  const listeners = { SIGINT: stop("SIGINT"), SIGTERM: stop("SIGTERM") } as const;
+  process.on("SIGINT", listeners.SIGINT).on("SIGTERM", listeners.SIGTERM);
+  const progress = createProgress((line) => host.log(line));
+  try {
+    const { results, faults } = await runSuites({
+      suites,
+      effort: quick === true ? QUICK : FULL,
+      self,
+      host,
+      cleaner: createHost(),
+      load: observeLoad(),
+      tell: progress.tell,
+      save: (found) => {
+        if (out !== undefined) keepFile(out, formatResults(found));
+      },
+      interruptedBy: () => signal,
     });
-    if (exitCode !== 0) {
-      const reason = timedOut ? `not done after ${CHILD_TIMEOUT_MS / 1000} s` : stderr.trim();
-      throw new HostError(`the passes of ${nodes} nodes by ${backend} failed: ${reason}`, "see dmesg");
-    }
-    const report: PassReport = JSON.parse(stdout);
-    return report;
-  });
+    print(json === true ? formatResults(results) : formatSummary(results));
+    for (const fault of faults) host.log(fault);
+    const isSlower = before !== null && compare(results, before, json === true ? host.log : print);
+    if (signal !== null) return INTERRUPTED[signal];
+    if (faults.length > 0) return FAILED;
+    return isSlower ? REGRESSION : 0;
+  } finally {
+    progress.close();
+    process.off("SIGINT", listeners.SIGINT).off("SIGTERM", listeners.SIGTERM);
+  }
 }
 
-function addFamilies(command: Command): Command {
-  return command.option("--families <which>", "4, 6 or dual", parseFamilies, FAMILIES);
+function compare(now: Results, before: Results, print: (text: string) => void): boolean {
+  const compared = compareResults(now, before);
+  print(formatComparison(compared));
+  return compared.some(({ verdict }) => verdict === "regression");
+}
+
+function readResults(host: Host, path: string): Results {
+  const text = host.readFile(path);
+  if (text === null) throw new HostError(`there is no file ${path}`, "name a file that --out wrote");
+  return parseResults(text, path);
+}
+
+function writeReport({ host }: BenchProgram, path: string, folder: string): void {
+  for (const [name, text] of Object.entries(formatDocument(readResults(host, path)))) {
+    keepFile(`${folder}/${name}`, text);
+  }
 }
 
 function parseFamilies(text: string): readonly Family[] {
@@ -135,12 +172,10 @@ function parseFamilies(text: string): readonly Family[] {
   return found;
 }
 
-function parseSize(text: string): number {
-  const count = /^[0-9]+$/.test(text) ? Number(text) : 0;
-  if (count < 2 || count > MAX_NODES) throw new InvalidArgumentError(`wanted 2 … ${MAX_NODES} nodes.`);
-  return count;
-}
-
 function parseSizes(text: string): readonly number[] {
-  return text.split(",").map(parseSize);
+  return text.split(",").map((size) => {
+    const count = /^[0-9]+$/.test(size) ? Number(size) : 0;
+    if (count < 2 || count > MAX_NODES) throw new InvalidArgumentError(`wanted 2 … ${MAX_NODES} nodes.`);
+    return count;
+  });
 }

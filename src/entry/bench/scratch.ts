@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { HOST, type NetnsPath, type Operation, type Step } from "../../plan/step.ts";
 import type { Context } from "./context.ts";
@@ -22,12 +23,13 @@ const NAMESPACES = "/run/netns";
 
 /**
  * Runs `work` with a place for files and namespaces. They are removed whatever happens, and so is what a run left that
- * was killed. Needs root.
+ * was killed. Throws HostError without root.
  */
 export async function withScratch<T>(
   { host, cleaner }: Pick<Context, "host" | "cleaner">,
   work: (scratch: Scratch) => Promise<T>,
 ): Promise<T> {
+  if (process.getuid?.() !== 0) throw new HostError("it makes network namespaces", "run it as root");
   const prefix = `${MARK}${process.pid}-`;
   await sweep(cleaner, isDead);
   const [disk, memory] = [`${DISK}/${prefix}disk`, `${MEMORY}/${prefix}memory`];

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { startDaemon, stopDaemon } from "../../../host/daemon.ts";
 import { HostError } from "../../../host/errors.ts";
 import type { Host } from "../../../host/machine.ts";
@@ -7,11 +5,11 @@ import { formatNodeList } from "../../../kube/nodelist.ts";
 import type { ClusterNode } from "../../../net/node.ts";
 import type { NetnsPath } from "../../../plan/step.ts";
 import type { Backend } from "../../../topology/path.ts";
+import type { Context } from "../context.ts";
+import type { Scratch } from "../scratch.ts";
 
-/** A whole agent in a cluster of so many Nodes. */
+/** What a whole agent took. */
 export interface AgentReport {
-  readonly nodes: number;
-  readonly backend: Backend;
   /** From the start of the process to a node.json that says ready, in milliseconds. */
   readonly readyMs: number;
   /** Resident memory some quiet passes later, and the most it ever was, in MiB. */
@@ -21,66 +19,70 @@ export interface AgentReport {
   readonly idleMsPerS: number;
 }
 
+/** What an agent is started with, and where. */
+export interface AgentRequest {
+  readonly cluster: readonly ClusterNode[];
+  readonly backend: Backend;
+  readonly netns: NetnsPath;
+  /** How long it is watched once it is ready, in milliseconds. */
+  readonly quietMs: number;
+}
+
 const READY_TIMEOUT_MS = 120_000;
 const POLL_MS = 10;
+/** Between two looks whether the run was interrupted. */
+const SLICE_MS = 250;
 /** USER_HZ of Linux on all architectures we build for (proc(5)). */
 const TICKS_PER_S = 100;
+/** For the agent to end by itself. */
+const STOP_MS = 5_000;
 
-/** Starts `minicni agent` in the namespace, waits until it is ready and then `quietMs`; it is ended whatever happens. */
+/**
+ * Starts `minicni agent` in the namespace, waits until it is ready and then `quietMs`; it is ended whatever happens.
+ * Throws HostError when it does not get ready.
+ */
 export async function measureAgent(
-  cluster: readonly ClusterNode[],
-  backend: Backend,
-  netns: NetnsPath,
-  host: Host,
-  self: readonly string[],
-  quietMs: number,
+  { host, self }: Pick<Context, "host" | "self">,
+  { disk, memory }: Scratch,
+  { cluster, backend, netns, quietMs }: AgentRequest,
 ): Promise<AgentReport> {
-  const folder = mkdtempSync(`${tmpdir()}/minicni-bench-`);
+  const [nodesPath, logPath, stateDir] = [`${disk}/nodes.json`, `${disk}/log`, `${memory}/state`];
+  host.writeFile(nodesPath, formatNodeList(cluster));
+  const own = ["--state-dir", stateDir, "--data-dir", `${disk}/data`, "--conf-dir", "", "--listen", ""];
+  const node = ["--node", cluster[0]?.name ?? "", "--nodes", nodesPath, "--backend", backend];
+  const began = performance.now();
+  const daemon = startDaemon({ argv: [...self, "agent", ...node, ...own], netns, env: {}, logPath });
   try {
-    host.writeFile(`${folder}/nodes.json`, formatNodeList(cluster));
-    const own = [
-      "--state-dir",
-      `${folder}/state`,
-      "--data-dir",
-      `${folder}/data`,
-      "--conf-dir",
-      "",
-      "--listen",
-      "",
-    ];
-    const [first] = cluster;
-    const node = ["--node", first?.name ?? "", "--nodes", `${folder}/nodes.json`, "--backend", backend];
-    const began = performance.now();
-    const logPath = `${folder}/log`;
-    const daemon = startDaemon({ argv: [...self, "agent", ...node, ...own], netns, env: {}, logPath });
-    try {
-      while (host.readFile(`${folder}/state/node.json`)?.includes('"ready": true') !== true) {
-        if (performance.now() - began > READY_TIMEOUT_MS)
-          throw new HostError(
-            `the agent is not ready: ${host.readFile(logPath)?.slice(-500)}`,
-            "see its log",
-          );
-        await host.sleep(POLL_MS);
+    while (host.readFile(`${stateDir}/node.json`)?.includes('"ready": true') !== true) {
+      if (performance.now() - began > READY_TIMEOUT_MS) {
+        const said = host.readFile(logPath)?.slice(-500);
+        throw new HostError(`the agent is not ready: ${said}`, "see its log");
       }
-      const readyMs = performance.now() - began;
-      const before = ticksOf(daemon.pid, host);
-      await host.sleep(quietMs);
-      const ticks = ticksOf(daemon.pid, host) - before;
-      const status = host.readFile(`/proc/${daemon.pid}/status`) ?? "";
-      return {
-        nodes: cluster.length,
-        backend,
-        readyMs,
-        restMiB: mebibytes("VmRSS", status),
-        peakMiB: mebibytes("VmHWM", status),
-        idleMsPerS: ((ticks / TICKS_PER_S) * 1000) / (quietMs / 1000),
-      };
-    } finally {
-      await stopDaemon(daemon, 5_000);
+      await pause(host, POLL_MS);
     }
+    const readyMs = performance.now() - began;
+    const quietFrom = performance.now();
+    const before = ticksOf(daemon.pid, host);
+    for (let left = quietMs; left > 0; left = quietMs - (performance.now() - quietFrom)) {
+      await pause(host, Math.min(left, SLICE_MS));
+    }
+    const ticks = ticksOf(daemon.pid, host) - before;
+    const status = host.readFile(`/proc/${daemon.pid}/status`) ?? "";
+    return {
+      readyMs,
+      restMiB: mebibytes("VmRSS", status),
+      peakMiB: mebibytes("VmHWM", status),
+      idleMsPerS: ((ticks / TICKS_PER_S) * 1000) / ((performance.now() - quietFrom) / 1000),
+    };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    await stopDaemon(daemon, STOP_MS);
   }
+}
+
+/** Throws OverdueError once the run is interrupted. */
+async function pause(host: Host, milliseconds: number): Promise<void> {
+  host.deadline.check("a whole agent");
+  await host.sleep(milliseconds);
 }
 
 function mebibytes(key: string, status: string): number {

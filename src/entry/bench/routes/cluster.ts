@@ -4,16 +4,18 @@ import type { Prefix } from "../../../net/prefix.ts";
 import { RouteTable, RTN_UNICAST } from "../../../plan/route-table.ts";
 import { ROUTE_PROTOCOL } from "../../../plan/step.ts";
 
-/** As many nodes as 100.64.0.0/10 has pod CIDRs of 24 bits. */
-export const MAX_NODES = 1 << 14;
+/** As many nodes as 10.0.0.0/8 has pod CIDRs of 24 bits. */
+export const MAX_NODES = 1 << 16;
 
-/** The node network that all nodes are in: 10.128.0.0/16 and fd00:128::/64. */
+/** The node network that all nodes are in: 172.16.0.0/12 and fd00:172::/64, clear of all pods. */
 const UNDERLAY: Readonly<Record<Family, Prefix>> = {
-  4: { address: { family: 4, value: 0x0a80_0000n }, length: 16 },
-  6: { address: { family: 6, value: 0xfd00_0128n << 96n }, length: 64 },
+  4: { address: { family: 4, value: 0xac10_0000n }, length: 12 },
+  6: { address: { family: 6, value: 0xfd00_0172n << 96n }, length: 64 },
 };
-/** 100.64.0.0 and fd00:244::, where pod CIDRs begin. */
-const PODS = { 4: 0x6440_0000n, 6: 0xfd00_0244n << 96n } as const;
+/** 10.0.0.0 and fd00:10::, where pod CIDRs begin. */
+const PODS = { 4: 0x0a00_0000n, 6: 0xfd00_0010n << 96n } as const;
+/** Hosts of the node network behind which the kernel's own routes lead; neither nodes nor moved ones are there. */
+const KERNEL_HOSTS = [0x8_0000, 0x8_0100] as const;
 
 /** A node's address in the node network; `host` counts from 1. */
 export function nodeAddress(family: Family, host: number): Address {
@@ -69,7 +71,7 @@ export function dumpOf(routes: RouteTable): RouteTable {
   const table = new RouteTable(routes.count + 4);
   const all = Array.from({ length: routes.count }, (_, index) => routes.at(index));
   for (const family of [4, 6] as const) {
-    for (const host of [0x7000, 0x7100]) {
+    for (const host of KERNEL_HOSTS) {
       const dst = { address: nodeAddress(family, host), length: family === 4 ? 24 : 120 };
       table.push({
         dst,

@@ -8,8 +8,13 @@ export interface DiffCase {
   readonly name: string;
   /** Desired routes. */
   readonly routes: number;
-  /** Makes the next call; each gives an engine the work that the case's name says. */
-  readonly run: (engine: RouteDiffEngine) => RouteChanges;
+  /** What the kernel has, in the order of its dump. */
+  readonly observed: RouteTable;
+  /**
+   * Makes the next call; each gives an engine the work that the case's name says. `observed`: a table that is equal to
+   * the case's own, as a dump that was parsed just now is.
+   */
+  readonly run: (engine: RouteDiffEngine, observed?: RouteTable) => RouteChanges;
   /** Changes that each call must find; a benchmark of a wrong answer says nothing. */
   readonly changes: number;
 }
@@ -30,7 +35,7 @@ export function describeDiffCases(count: number, families: readonly Family[]): D
       ),
     );
     const changes = nodes.filter((_, index) => isMoved(index)).length * families.length;
-    return { name, routes: desired.count, changes, run: alternate(tables, observed) };
+    return { name, routes: desired.count, changes, observed, run: alternate(tables, observed) };
   };
   const empty = dumpOf(new RouteTable());
   return [
@@ -38,7 +43,8 @@ export function describeDiffCases(count: number, families: readonly Family[]): D
       name: "nothing changed",
       routes: desired.count,
       changes: 0,
-      run: (engine) => engine.diff(desired, observed),
+      observed,
+      run: (engine, there = observed) => engine.diff(desired, there),
     },
     changing("one node changed", (index) => index === 1),
     changing("1 % changed", (index) => index % 100 === 1),
@@ -48,6 +54,7 @@ export function describeDiffCases(count: number, families: readonly Family[]): D
       name: "first programming",
       routes: desired.count,
       changes: desired.count,
+      observed: empty,
       run: alternate([desired, packRoutes(nodes, 2)], empty),
     },
   ];
@@ -55,5 +62,5 @@ export function describeDiffCases(count: number, families: readonly Family[]): D
 
 function alternate(tables: readonly RouteTable[], observed: RouteTable): DiffCase["run"] {
   let turn = 0;
-  return (engine) => engine.diff(tables[turn++ % tables.length] ?? observed, observed);
+  return (engine, there = observed) => engine.diff(tables[turn++ % tables.length] ?? observed, there);
 }

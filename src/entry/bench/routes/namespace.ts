@@ -1,6 +1,7 @@
-import type { Host } from "../../../host/machine.ts";
 import type { Family } from "../../../net/address.ts";
 import { HOST, type NetnsPath, type Operation, type Step } from "../../../plan/step.ts";
+import type { Context } from "../context.ts";
+import { type Scratch, withScratch } from "../scratch.ts";
 import { nodePrefix } from "./cluster.ts";
 
 /** The node's link to the node network, and the other end, where nobody listens. */
@@ -8,28 +9,22 @@ const UPLINK = "eth0";
 const FAR_END = "uplink";
 
 /**
- * Runs `work` in a machine that has a network namespace for it, which looks like a node's: a veth as the uplink with the
- * addresses of a benchmark cluster's first node. It is removed whatever happens, also when we are ended by a signal.
+ * Runs `work` with a network namespace that looks like a node's: a veth as the uplink with the addresses of a benchmark
+ * cluster's first node. It is removed whatever happens. Needs root.
  */
-export async function withNodeNamespace<T>(
+export async function withNode<T>(
+  context: Pick<Context, "host" | "cleaner">,
   families: readonly Family[],
-  host: Host,
-  work: (netns: NetnsPath) => Promise<T>,
+  work: (netns: NetnsPath, scratch: Scratch) => Promise<T>,
 ): Promise<T> {
-  const name = `mbench-${process.pid}`;
-  const netns = `/run/netns/${name}`;
-  const step = (operation: Operation, where: NetnsPath = netns): Step => ({
-    ...operation,
-    netns: where,
-    why: "a node of its own for the benchmark",
-  });
-  const remove = () => host.execute([step({ op: "netns.del", name }, HOST)]);
-  const end = () => void remove().finally(() => process.exit(130));
-  process.once("SIGINT", end);
-  process.once("SIGTERM", end);
-  await host.execute([step({ op: "netns.add", name }, HOST)]);
-  try {
-    await host.execute([
+  return await withScratch(context, async (scratch) => {
+    const [netns = HOST] = await scratch.addNamespaces(["node"]);
+    const step = (operation: Operation): Step => ({
+      ...operation,
+      netns,
+      why: "a node of its own for the benchmark",
+    });
+    await context.host.execute([
       step({ op: "link.set", name: "lo", set: { up: true } }),
       step({ op: "link.add", link: { kind: "veth", name: UPLINK, peer: { name: FAR_END, netns: HOST } } }),
       step({ op: "link.set", name: UPLINK, set: { up: true } }),
@@ -38,10 +33,6 @@ export async function withNodeNamespace<T>(
         step({ op: "addr.replace", dev: UPLINK, prefix: nodePrefix(family, 1), nodad: true }),
       ),
     ]);
-    return await work(netns);
-  } finally {
-    process.off("SIGINT", end);
-    process.off("SIGTERM", end);
-    await remove();
-  }
+    return await work(netns, scratch);
+  });
 }

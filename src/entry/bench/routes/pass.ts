@@ -5,9 +5,8 @@ import type { Backend } from "../../../topology/path.ts";
 import { createNetwork } from "../../agent/network.ts";
 import { moveNode } from "./cluster.ts";
 
-/** What a pass took, in milliseconds; what is not in a part is in `total` alone. */
+/** What one pass took, in milliseconds; what is not in a part is in `total` alone. */
 export interface PassTiming {
-  readonly name: string;
   readonly totalMs: number;
   /** The kernel's links, routes, neighbours read. */
   readonly observeMs: number;
@@ -16,34 +15,36 @@ export interface PassTiming {
   /** Children (`ip -batch`, `bridge -batch`) run to their end. */
   readonly executeMs: number;
   readonly steps: number;
-  readonly failures: number;
+  /** Steps that failed, each with what was said to it; the first few. */
+  readonly failures: readonly string[];
+}
+
+/** All passes of one kind. */
+export interface PassSeries {
+  readonly name: string;
+  readonly passes: readonly PassTiming[];
 }
 
 /** What is measured: the part of the agent that brings a namespace's kernel state to a list of Nodes. */
 export interface BenchSubject {
   /** `mayReuse`: the kernel has not changed since the pass before, as the agent's hints would tell. */
-  pass(
-    snapshot: NodeSnapshot,
-    self: ClusterNode,
-    mayReuse?: boolean,
-  ): Promise<Omit<PassTiming, "name" | "totalMs">>;
+  pass(snapshot: NodeSnapshot, self: ClusterNode, mayReuse?: boolean): Promise<Omit<PassTiming, "totalMs">>;
   /** Makes the subject believe that so much time has gone by. */
   skip(milliseconds: number): void;
 }
 
-/** All passes of one cluster size. */
+/** What a process that measured passes prints. */
 export interface PassReport {
-  readonly nodes: number;
   readonly backend: Backend;
-  /** A NodeList's text to Nodes, in milliseconds. */
-  readonly parseMs: number;
-  readonly passes: readonly PassTiming[];
+  readonly series: readonly PassSeries[];
 }
 
-/** Repeated passes; the median by total is reported. */
+/** Passes of each kind that can be repeated. */
 const REPEATS = 7;
 /** More than the agent waits before it believes that most of its peers are gone. */
 const PATIENCE_MS = 120_000;
+/** Failures that are told; with one cause there are thousands. */
+const TOLD_FAILURES = 3;
 
 /** The agent's own network part. */
 export function createSubject(host: Host, backend: Backend): BenchSubject {
@@ -58,7 +59,7 @@ export function createSubject(host: Host, backend: Backend): BenchSubject {
         diffMs: times.diff,
         executeMs: times.execute,
         steps: plan.length,
-        failures: failures.length,
+        failures: failures.slice(0, TOLD_FAILURES).map(({ command, message }) => `${command}: ${message}`),
       };
     },
     skip: (milliseconds) => {
@@ -77,37 +78,38 @@ export async function measurePasses(
   backend: Backend,
   subject: BenchSubject,
 ): Promise<PassReport> {
-  const began = performance.now();
   const snapshot = parseNodeList(text);
-  const parseMs = performance.now() - began;
   const [self, second] = snapshot.nodes;
   if (self === undefined || second === undefined) throw new RangeError("a benchmark needs two nodes");
 
-  const run = async (name: string, wish: NodeSnapshot, mayReuse = false): Promise<PassTiming> => {
+  const run = async (wish: NodeSnapshot, mayReuse = false): Promise<PassTiming> => {
     const start = performance.now();
     const times = await subject.pass(wish, self, mayReuse);
-    return { name, totalMs: performance.now() - start, ...times };
+    return { totalMs: performance.now() - start, ...times };
   };
+  const once = async (name: string, wish: NodeSnapshot): Promise<PassSeries> => ({
+    name,
+    passes: [await run(wish)],
+  });
   const repeat = async (
     name: string,
     next: (turn: number) => NodeSnapshot,
     isQuiet = false,
-  ): Promise<PassTiming> => {
-    const timings: PassTiming[] = [];
+  ): Promise<PassSeries> => {
+    const passes: PassTiming[] = [];
     for (let turn = 0; turn < REPEATS; turn++) {
       // The look that follows every change, by the kernel's own hints: a quiet one goes by what that one saw.
       if (isQuiet && turn > 0) await subject.pass(next(turn - 1), self);
-      timings.push(await run(name, next(turn), isQuiet));
+      passes.push(await run(next(turn), isQuiet));
     }
-    timings.sort((a, b) => a.totalMs - b.totalMs);
-    return timings[REPEATS >> 1] ?? run(name, next(0));
+    return { name, passes };
   };
   const moved = (turn: number): NodeSnapshot => ({
     nodes: snapshot.nodes.map((node) => (node === second ? moveNode(node, turn) : node)),
     faults: [],
   });
-  const passes = [
-    await run("first programming", snapshot),
+  const series = [
+    await once("first programming", snapshot),
     await repeat("nothing changed", () => snapshot),
     await repeat("nothing changed, list read anew", () => ({ ...snapshot, nodes: [...snapshot.nodes] })),
     await repeat("one node changed", moved, true),
@@ -116,10 +118,5 @@ export async function measurePasses(
   // The agent does not believe it at once; the pass in which it does is the one that counts.
   await subject.pass(alone, self);
   subject.skip(PATIENCE_MS);
-  return {
-    nodes: snapshot.nodes.length,
-    backend,
-    parseMs,
-    passes: [...passes, await run("all others gone", alone)],
-  };
+  return { backend, series: [...series, await once("all others gone", alone)] };
 }

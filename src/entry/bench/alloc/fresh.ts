@@ -1,0 +1,48 @@
+import { HostError } from "../../../host/errors.ts";
+import type { Context } from "../context.ts";
+import { single, summarise, type Turn, takeTurns } from "../turns.ts";
+import { COLD_FULLNESS, type ColdTurn, formatColdEngine } from "./cold.ts";
+import { ENGINES, type EngineName } from "./engines.ts";
+import { LENGTHS, nameRange } from "./workload.ts";
+
+/** A fresh process takes tens of milliseconds. */
+const LONGEST_MS = 10_000;
+
+/** The first allocation of fresh processes: what a CNI call pays, whose process makes one allocation and ends. */
+export async function measureFresh(context: Context): Promise<void> {
+  const { effort } = context;
+  for (const length of effort.isQuick ? [16] : LENGTHS) {
+    if (context.isStopped()) return;
+    const scenario = `${nameRange(length, COLD_FULLNESS)}, fresh process`;
+    context.tell(`${scenario}`);
+    const contestants = ENGINES.map((engine) => ({
+      subject: engine,
+      turn: () => takeColdTurn(context, engine, length),
+    }));
+    const limits = {
+      least: effort.least,
+      most: effort.most,
+      withinMs: Math.min(effort.scenarioMs, LONGEST_MS),
+    };
+    const taken = await takeTurns(contestants, limits, context.isStopped);
+    context.keep(
+      summarise({ suite: "alloc", scenario }, taken, {
+        units: { "first allocation": "µs", "whole process": "ms" },
+        references: ["WASM"],
+      }),
+    );
+  }
+}
+
+/** Needs `bench cold-alloc` of this program. Throws HostError when it fails. */
+async function takeColdTurn({ host, self }: Context, engine: EngineName, length: number): Promise<Turn> {
+  const argv = [...self, "bench", "cold-alloc", "--engine", formatColdEngine(engine, length)];
+  const began = performance.now();
+  const { exitCode, stdout, stderr } = await host.spawn({ argv });
+  const wholeMs = performance.now() - began;
+  if (exitCode !== 0) {
+    throw new HostError(`the fresh process of ${engine} failed: ${stderr.trim()}`, "run it again");
+  }
+  const { firstUs }: ColdTurn = JSON.parse(stdout);
+  return { "first allocation": single(firstUs), "whole process": single(wholeMs) };
+}

@@ -1,0 +1,160 @@
+import { inParallel } from "../../lab/parallel.ts";
+import { fillStore } from "../alloc/fill-store.ts";
+import type { Context, Suite } from "../context.ts";
+import { findPeers, type Peers } from "../peers.ts";
+import { withScratch } from "../scratch.ts";
+import { single, summarise, takeTurns } from "../turns.ts";
+import { measureProgram } from "./call.ts";
+import { compileFloor, floorArgv } from "./floor.ts";
+import { CNI_VERSION, describePlugins, type Extras, NO_EXTRAS, type PluginSet } from "./plugins.ts";
+import { measureBurst, measureSequential, sequentialLimits } from "./scenarios.ts";
+import { createFloorSide, createPluginSide, FLOOR, type Side, type Stage, tryOut } from "./side.ts";
+
+/** What kubelet lets run on a node by default (`--max-pods`). */
+const MAX_PODS = 110;
+const QUICK_PODS = 30;
+/** Attachments made at once where it is not measured. */
+const PREPARED_AT_ONCE = 4;
+/** Longest time of turns that take seconds each. */
+const LONG_MS = 60_000;
+
+const CHAINS: readonly { readonly name: string; readonly extras: Extras }[] = [
+  { name: "ipMasq", extras: { ...NO_EXTRAS, ipMasq: true } },
+  { name: "ipMasq + portmap", extras: { ...NO_EXTRAS, ipMasq: true, portmap: true } },
+  { name: "ipMasq + portmap + bandwidth", extras: { ipMasq: true, portmap: true, bandwidth: true } },
+];
+
+/** Everybody who is measured. */
+interface Cast {
+  readonly plugins: readonly PluginSet[];
+  readonly peers: readonly Peers[];
+  /** The compiled floor; null without a compiler. */
+  readonly floor: string | null;
+}
+
+/** ADD and DEL of this binary beside the reference plugins of this machine (see `findPeers`). */
+export const measureCni: Suite = async (context) => {
+  await withScratch(context, async (scratch) => {
+    const peers = await findPeers(context.host);
+    if (peers.length === 0) {
+      context.note(
+        "cni: no reference plugins here, so that minicni stands alone: apt-get install containernetworking-plugins, or name a folder by CNI_PEERS",
+      );
+    }
+    const floor = await compileFloor(context, scratch.disk);
+    const cast = { plugins: describePlugins(context.self, peers), peers, floor };
+    const meter = context.host.findProgram("time");
+    if (meter === null)
+      context.note("cni: peak memory is left out: it needs GNU time (apt-get install time)");
+    const stage = { context, scratch, meter };
+    await measureStart(context, cast);
+    await measureNode({ ...stage, pods: (context.effort.isQuick ? QUICK_PODS : MAX_PODS) + 1 }, cast);
+    await measureRanges({ ...stage, pods: 1 }, cast);
+    await measureChains({ ...stage, pods: 1 }, cast);
+  });
+};
+
+/** What starting the programs costs, whatever they do. */
+async function measureStart(context: Context, { plugins, floor }: Cast): Promise<void> {
+  const scenario = "starting a program";
+  context.tell(scenario);
+  const env = { CNI_COMMAND: "VERSION" };
+  const stdin = JSON.stringify({ cniVersion: CNI_VERSION });
+  const place = { netns: "", meter: null };
+  const programs = [
+    ...plugins.map(({ subject, argv }) => ({ subject, argv })),
+    ...(floor === null ? [] : [{ subject: FLOOR, argv: floorArgv(floor, "nothing") }]),
+  ];
+  const taken = await takeTurns(
+    programs.map(({ subject, argv }) => ({
+      subject,
+      turn: async () => {
+        const { cost } = await measureProgram(context, argv, { stdin, env }, place);
+        return { VERSION: single(cost.wallMs), "VERSION CPU": single(cost.cpuMs) };
+      },
+    })),
+    { ...sequentialLimits(context), steady: ["VERSION"] },
+    context.isStopped,
+  );
+  const units = { VERSION: "ms", "VERSION CPU": "ms" } as const;
+  context.keep(
+    summarise({ suite: "cni", scenario }, taken, { units, references: [plugins[0]?.subject ?? "", FLOOR] }),
+  );
+}
+
+/** An empty node, bursts on it, and a full one. */
+async function measureNode(stage: Stage, cast: Cast): Promise<void> {
+  const { context, meter, pods } = stage;
+  const full = pods - 1;
+  context.tell(`${pods} pods' namespaces for each side`);
+  const sides = await tryOut(context, "sequential, empty node", await createSides(stage, cast, "node"));
+  await measureSequential(context, "sequential, empty node", sides, meter, 0);
+  const { isQuick } = context.effort;
+  const limits = {
+    least: isQuick ? 1 : 6,
+    most: isQuick ? 1 : 12,
+    withinMs: LONG_MS,
+    steady: ["burst", "drain"],
+  };
+  // 1, 3, 30: so that the picture has a curve.
+  for (const atOnce of isQuick ? [10, full] : [1, 3, 10, 30, full]) {
+    await measureBurst(context, sides, meter, full, atOnce, limits);
+  }
+  if (context.isStopped()) return;
+  context.tell(`${full} pods on each node`);
+  const others = Array.from({ length: full }, (_, index) => index);
+  for (const side of sides) await inParallel(others, PREPARED_AT_ONCE, (index) => side.add(index));
+  await measureSequential(context, `sequential, ${full} pods on the node`, sides, meter, full);
+}
+
+/** A /16 range, empty, half full and almost full. */
+async function measureRanges(stage: Stage, cast: Cast): Promise<void> {
+  const { context, meter } = stage;
+  for (const percent of context.effort.isQuick ? [0, 99.9] : [0, 50, 99.9]) {
+    if (context.isStopped()) return;
+    const scenario = `a /16 range, ${percent} % full`;
+    context.tell(`${scenario}: reservations`);
+    const sides = await createSides(stage, cast, `range${String(percent).replace(".", "-")}`);
+    for (const { storeFolder } of sides) {
+      if (storeFolder !== "") fillStore(storeFolder, { first: "198.18.0.0", count: 65_536 }, percent / 100);
+    }
+    const fit = await tryOut(context, scenario, sides);
+    const limits = { ...sequentialLimits(context), ...(context.effort.isQuick ? { least: 1, most: 1 } : {}) };
+    await measureSequential(context, scenario, fit, meter, 0, limits);
+  }
+}
+
+/** With the plugins that clusters put behind the first one. */
+async function measureChains(stage: Stage, cast: Cast): Promise<void> {
+  const { context, meter } = stage;
+  for (const { name, extras } of CHAINS) {
+    if (context.isStopped()) return;
+    const scenario = `chain: ${name}`;
+    const isPossible = cast.peers.length > 0 || !(extras.portmap || extras.bandwidth);
+    if (!isPossible) {
+      context.note(`cni: ${scenario} is left out: the plugins portmap and bandwidth are not here`);
+      continue;
+    }
+    const sides = await createSides(
+      stage,
+      cast,
+      `chain${CHAINS.findIndex((chain) => chain.name === name)}`,
+      extras,
+    );
+    await measureSequential(context, scenario, await tryOut(context, scenario, sides), meter, 0);
+  }
+}
+
+async function createSides(
+  stage: Stage,
+  { plugins, floor }: Cast,
+  name: string,
+  extras = NO_EXTRAS,
+): Promise<Side[]> {
+  const sides: Side[] = [];
+  for (const [index, set] of plugins.entries()) {
+    sides.push(await createPluginSide(stage, set, `${name}-${index}`, extras));
+  }
+  if (floor !== null) sides.push(await createFloorSide(stage, floor, `${name}-floor`));
+  return sides;
+}

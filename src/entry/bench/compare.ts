@@ -1,0 +1,124 @@
+import { formatKey, type Interval, LEAST_TURNS, type Measure } from "./measure.ts";
+import type { Results } from "./results.ts";
+
+/** What a comparison says of one measure. "unsure": too few turns, or another machine and nobody to relate to. */
+export type Verdict = "regression" | "improvement" | "no change shown" | "unsure";
+
+/** One of our measures in two runs. */
+export interface Comparison extends Interval {
+  readonly measure: Measure;
+  readonly before: Measure;
+  /** New value by old value; with `relativeTo`, each by that subject's in its own run. `low` and `high` are its interval. */
+  readonly change: number;
+  readonly relativeTo: string | null;
+  readonly verdict: Verdict;
+}
+
+/** Subjects that are ours; the others are what they are compared with. */
+const OURS: ReadonlySet<string> = new Set(["minicni", "minicni agent", "WASM"]);
+/** A change below this part is no matter, however sure it is. */
+const THRESHOLD = 0.05;
+/** 97.5th percentile of the normal distribution: half the width of a 95 % interval in standard errors. */
+const Z = 1.96;
+
+/**
+ * Compares our measures that are in both runs. Each is taken relative to a peer that was measured in turns with it in
+ * both runs, where there is one, so that a machine that is slower today is no regression.
+ */
+export function compareResults(now: Results, before: Results): Comparison[] {
+  const isSameMachine =
+    now.machine.cpu === before.machine.cpu &&
+    now.machine.cpus === before.machine.cpus &&
+    now.machine.kernel === before.machine.kernel;
+  const old = new Map(before.measures.map((measure) => [formatKey(measure), measure]));
+  return now.measures.flatMap((measure): Comparison[] => {
+    const other = old.get(formatKey(measure));
+    if (!OURS.has(measure.subject) || other === undefined) return [];
+    const related = relate(measure, now, other, before);
+    const change = related ?? { ...divide(measure, other), relativeTo: null };
+    const isKnown = Math.min(measure.turns, other.turns) >= LEAST_TURNS;
+    const isComparable = isKnown && (change.relativeTo !== null || isSameMachine);
+    const verdict = isComparable ? judge(change, measure.better) : "unsure";
+    return [{ measure, before: other, ...change, verdict }];
+  });
+}
+
+type Change = Interval & { readonly change: number; readonly relativeTo: string | null };
+
+/** Ours by a peer's, now by before; the peer is the first one that both runs have. Null: there is none. */
+function relate(measure: Measure, now: Results, other: Measure, before: Results): Change | null {
+  for (const peer of peersOf(measure, now)) {
+    const mine = ratioTo(measure, peer, now);
+    const theirs = ratioTo(other, peer, before);
+    if (mine !== null && theirs !== null) return { ...divide(mine, theirs), relativeTo: peer };
+  }
+  return null;
+}
+
+/** The other subjects of the scenario; the floor last, since a process of half a millisecond says least about ours. */
+function peersOf(measure: Measure, { measures }: Results): string[] {
+  const subjects = measures
+    .filter((other) => isSameScenario(measure, other) && !OURS.has(other.subject))
+    .map(({ subject }) => subject);
+  return [
+    ...subjects.filter((subject) => subject !== "floor"),
+    ...subjects.filter((name) => name === "floor"),
+  ];
+}
+
+/** How many times the peer's value ours is, from whichever of the two the run has the ratio with. */
+function ratioTo(
+  measure: Measure,
+  peer: string,
+  { measures }: Results,
+): (Interval & { median: number }) | null {
+  const direct = measure.ratios.find(({ to }) => to === peer);
+  if (direct !== undefined) return { median: direct.ratio, low: direct.low, high: direct.high };
+  const inverse = measures
+    .find((other) => isSameScenario(measure, other) && other.subject === peer)
+    ?.ratios.find(({ to }) => to === measure.subject);
+  if (inverse === undefined) return null;
+  return { median: 1 / inverse.ratio, low: 1 / inverse.high, high: 1 / inverse.low };
+}
+
+function isSameScenario(a: Measure, b: Measure): boolean {
+  return a.suite === b.suite && a.scenario === b.scenario && a.metric === b.metric;
+}
+
+/**
+ * A quotient of two values that are known to an interval each. The intervals are taken as normal in the logarithm, in
+ * which a quotient is a difference and standard errors add as squares.
+ */
+function divide(
+  a: Interval & { readonly median: number },
+  b: Interval & { readonly median: number },
+): Interval & { readonly change: number } {
+  const error = (value: Interval) => Math.log(value.high / value.low) / (2 * Z);
+  const change = a.median / b.median;
+  const width = Math.exp(Z * Math.hypot(error(a), error(b)));
+  return { change, low: change / width, high: change * width };
+}
+
+function judge({ low, high }: Interval, better: Measure["better"]): Verdict {
+  // Growth of what should be little is bad, of what should be much is good.
+  const [grew, shrank] =
+    better === "less" ? (["regression", "improvement"] as const) : (["improvement", "regression"] as const);
+  if (low > 1 + THRESHOLD) return grew;
+  if (high < 1 / (1 + THRESHOLD)) return shrank;
+  return "no change shown";
+}
+
+/** The comparison for a person: what is worse, what is better, and how much could not be told. */
+export function formatComparison(compared: readonly Comparison[]): string {
+  const of = (verdict: Verdict) => compared.filter((comparison) => comparison.verdict === verdict);
+  const list = (title: string, found: readonly Comparison[]) =>
+    found.length === 0 ? [] : [title, ...found.map((comparison) => `  ${formatLine(comparison)}`)];
+  const counts = `${compared.length} measures compared: ${of("regression").length} regressions, ${of("improvement").length} improvements, ${of("no change shown").length} without a change that can be shown, ${of("unsure").length} unsure (fewer than ${LEAST_TURNS} turns, or another machine and no peer)`;
+  return `${[...list("worse:", of("regression")), ...list("better:", of("improvement")), counts].join("\n")}\n`;
+}
+
+function formatLine({ measure, before, change, low, high, relativeTo }: Comparison): string {
+  const values = `${before.median.toPrecision(3)} → ${measure.median.toPrecision(3)} ${measure.unit}`;
+  const by = relativeTo === null ? "" : `, relative to ${relativeTo}`;
+  return `${formatKey(measure)}: ×${change.toFixed(2)} (${low.toFixed(2)} … ${high.toFixed(2)}${by}), ${values}`;
+}

@@ -13,13 +13,13 @@ FIND_BUN = for b in node_modules/@oven/bun-linux-*/bin/bun node_modules/bun/bin/
 	if [ -x "$$b" ] && "$$b" --version >/dev/null 2>&1; then BUN="$$b"; break; fi; done; \
 	[ -n "$${BUN:-}" ] || { echo "no Bun found: run 'make deps'" >&2; exit 1; }
 BUILD_FLAGS = --compile --minify --bytecode --format=esm --splitting --no-compile-autoload-dotenv --no-compile-autoload-bunfig
-SOURCES = $(shell find src wasm/assembly -name '*.ts' 2>/dev/null) $(wildcard wasm/asconfig*.json) package-lock.json
+SOURCES = $(shell find src wasm/assembly -name '*.ts' -o -name '*.c' -o -name '*.md' 2>/dev/null) $(wildcard wasm/asconfig*.json) package-lock.json
 WASM = wasm/build/minicni.wasm wasm/build/routes.wasm
 LAB_PACKAGES = iproute2 iptables
-TEST_PACKAGES = $(LAB_PACKAGES) util-linux procps iputils-ping strace containerd runc containernetworking-plugins nftables conntrack busybox-static podman curl openssl buildah kmod
-TEST_WORKERS ?= 3
 # Peers of the benchmarks, and what they are measured with; the floor is compiled on the spot.
 BENCH_PACKAGES = $(LAB_PACKAGES) containernetworking-plugins iperf3 time gcc libc6-dev
+TEST_PACKAGES = $(BENCH_PACKAGES) util-linux procps iputils-ping strace containerd runc nftables conntrack busybox-static podman curl openssl buildah kmod
+TEST_WORKERS ?= 3
 # For example --quick, or --against bench/results.json.
 BENCH_FLAGS ?=
 # Real Kubernetes programs for test-kubernetes, by the convention of envtest; another folder by KUBEBUILDER_ASSETS.
@@ -170,7 +170,7 @@ test-kubernetes: packages-test build
 	[ -x "$$assets/kube-apiserver" ] || { echo "no kube-apiserver in '$$assets'" >&2; exit 1; }
 	KUBEBUILDER_ASSETS="$$assets" "$$BUN" test $(KUBERNETES_TESTS)
 
-# All benchmarks, some half an hour; then bench/results.json and the page made of it, docs/benchmarks.md. Half a run or a
+# All benchmarks, some three quarters of an hour; then bench/results.json and the page made of it, docs/benchmarks.md. Half a run or a
 # quick one stays in dist/bench. CNI_PEERS names folders of further reference plugins.
 bench: packages-bench build
 	code=0

@@ -52,10 +52,10 @@ export async function runBench(
     .description("how fast it is on this machine, beside what others do")
     .exitOverride()
     .configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) });
-  const add = (name: string, suites: readonly SuiteName[], description: string) =>
+  const add = (name: string, suites: readonly SuiteName[], description: string, routes = ALL_ROUTES) =>
     addRunOptions(program.command(name).description(description)).action(
       async (options: RunOptions & Partial<RoutesChoice>) => {
-        exitCode = await run(bench, suites, options, { ...ALL_ROUTES, ...options });
+        exitCode = await run(bench, suites, options, { ...routes, ...options });
       },
     );
   add("alloc", ["alloc"], "giving out addresses: WebAssembly beside other ways to do it, and host-local");
@@ -64,7 +64,8 @@ export async function runBench(
   );
   add("cni", ["cni"], "ADD and DEL beside the reference plugins (root; CNI_PEERS: folders of newer ones)");
   add("network", ["network"], "throughput and latency between pods, beside a plain bridge (root)");
-  add("micro", ["alloc", "routes"], "alloc and routes");
+  const diffAlone = { ...ALL_ROUTES, kernel: false };
+  add("micro", ["alloc", "routes"], "alloc, and the route diff without passes and agents", diffAlone);
   add("all", SUITES, "everything");
   program
     .command("report <results>")

@@ -40,7 +40,7 @@ function isComplete(host: Host, folder: string): boolean {
 /** Upstream's builds name their version, Debian's do not. */
 async function versionOf(host: Host, folder: string): Promise<string> {
   const about = await ask(host, [`${folder}/bridge`, "--version"]);
-  const told = /version v?([0-9][^\s]*)/.exec(about)?.[1];
+  const told = /^CNI bridge plugin (?:version )?v?([0-9]\S*)/m.exec(about)?.[1];
   if (told !== undefined) return told;
   const owner = (await ask(host, ["dpkg-query", "-S", `${folder}/bridge`])).split(":")[0] ?? "";
   const version = owner === "" ? "" : await ask(host, ["dpkg-query", "-W", "-f", "$" + "{Version}", owner]);
@@ -48,11 +48,11 @@ async function versionOf(host: Host, folder: string): Promise<string> {
   return version.trim().replace(/-[^-]*$/, "") || (folder.split("/").at(-1) ?? folder);
 }
 
-/** What a program says on either of its outputs; empty when it can't be run. */
+/** What a program says on either of its outputs; empty when it fails or can't be run. */
 async function ask(host: Host, argv: readonly string[]): Promise<string> {
   try {
-    const { stdout, stderr } = await host.spawn({ argv, stdin: "" });
-    return stdout + stderr;
+    const { exitCode, stdout, stderr } = await host.spawn({ argv, stdin: "" });
+    return exitCode === 0 ? stdout + stderr : "";
   } catch {
     return "";
   }

@@ -58,6 +58,8 @@ export async function runSuites(request: RunRequest): Promise<Outcome> {
   });
   const unfinished = ["partial: the run was not finished"];
   const isStopped = () => interruptedBy() !== null;
+  // First of all, before anything was measured that then can't be kept.
+  save(snapshot(false, unfinished));
   for (const [name, suite] of suites) {
     if (isStopped()) break;
     const context: Context = {

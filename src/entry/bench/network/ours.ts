@@ -25,26 +25,18 @@ const NODES = ["node1", "node2"] as const;
 const BRIDGE = "minicni0";
 const LinksSchema = v.array(v.looseObject({ ifname: v.string(), mtu: v.number() }));
 
-/** Why there can be no lab of ours, with what to do; null: there can. To be asked under the lab's lock. */
-export function labInTheWay(host: Host): string | null {
-  const isThere = readLab(host) !== null || labNamespaces(host).length > 0;
-  return isThere ? "there is a lab already: remove it (minicni lab down) and measure again" : null;
+/** Throws HostError where there is a lab, whole or in parts: it is somebody else's. To be asked under the lab's lock. */
+export function refuseForeignLab(host: Host): void {
+  if (readLab(host) === null && labNamespaces(host).length === 0) return;
+  throw new HostError("there is a lab already", "remove it (minicni lab down) and measure again");
 }
 
-/** Runs `work` while nobody else changes the lab, and there is none. Returns why it was not run; null: it was. */
-export async function withFreeLab(host: Host, work: () => Promise<void>): Promise<string | null> {
-  let isRefused = true;
-  try {
-    return await withLabLock("bench network", host, async () => {
-      isRefused = false;
-      const why = labInTheWay(host);
-      if (why === null) await work();
-      return why;
-    });
-  } catch (error) {
-    if (isRefused && error instanceof HostError) return `${error.message}: ${error.hint}`;
-    throw error;
-  }
+/** Runs `work` while nobody else changes the lab. Throws HostError when there is one, or somebody does. */
+export async function withFreeLab(host: Host, work: () => Promise<void>): Promise<void> {
+  await withLabLock("bench network", host, async () => {
+    refuseForeignLab(host);
+    await work();
+  });
 }
 
 /** Runs `work` in a lab of two nodes with two pods each, of one family; it is removed whatever happens. */

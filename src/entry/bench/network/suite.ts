@@ -47,10 +47,7 @@ const METRIC_TABLE: Metrics = {
 export function createNetworkSuite({ probeArgv }: NetworkSettings): Suite {
   return async (context) => {
     const { host, note, effort } = context;
-    if (process.getuid?.() !== 0) {
-      note("The network path was left out: it makes network namespaces, which needs root.");
-      return;
-    }
+    if (process.getuid?.() !== 0) throw new HostError("it makes network namespaces", "run it as root");
     const hasIperf = host.findProgram("iperf3") !== null;
     if (!hasIperf) {
       note(
@@ -62,7 +59,7 @@ export function createNetworkSuite({ probeArgv }: NetworkSettings): Suite {
       probeMs: effort.isQuick ? 150 : 400,
       probeArgv: probeArgv ?? [...context.self, "bench", "probe"],
     };
-    const refused = await withFreeLab(host, async () => {
+    await withFreeLab(host, async () => {
       note(
         "Network path: both ends are on one processor; TCP throughput is one stream, by CUBIC where there is one.",
       );
@@ -72,7 +69,6 @@ export function createNetworkSuite({ probeArgv }: NetworkSettings): Suite {
         }
       }
     });
-    if (refused !== null) note(`The network path was left out: ${refused}.`);
   };
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { iperfClientArgv, iperfServerArgv, parseIperf } from "../../../../src/entry/bench/network/iperf.ts";
-import { labInTheWay } from "../../../../src/entry/bench/network/ours.ts";
+import { refuseForeignLab } from "../../../../src/entry/bench/network/ours.ts";
 import { PLAIN_NAMESPACES, plainAddress, planPlain } from "../../../../src/entry/bench/network/plain.ts";
 import { parseProbe, probeArgv } from "../../../../src/entry/bench/network/probe.ts";
 import { createHost } from "../../../../src/host/linux.ts";
@@ -178,12 +178,12 @@ test.each([
     listFolder: (path) => (path === "/run/netns" ? names : []),
     readFile: (path) => (text !== null && path.endsWith("lab.json") ? LAB : text),
   };
-  expect(labInTheWay(host)).toContain("minicni lab down");
+  expect(() => refuseForeignLab(host)).toThrow("there is a lab already");
 });
 
 test("no lab is in no way, whatever other namespaces there are", () => {
   const host: Host = { ...createHost(), listFolder: () => ["mbench-1-node1"], readFile: () => null };
-  expect(labInTheWay(host)).toBeNull();
+  expect(() => refuseForeignLab(host)).not.toThrow();
 });
 
 test("a kernel's list of processors is read with its ranges", () => {

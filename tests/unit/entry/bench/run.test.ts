@@ -60,10 +60,30 @@ describe("runSuites", () => {
       ["no peers here"],
     ]);
     expect(saved.map(({ isComplete, measures, marks }) => [isComplete, measures.length, marks[0]])).toEqual([
+      [false, 0, "partial: the run was not finished"],
       [false, 1, "partial: the run was not finished"],
       [true, 1, "quick: shows that it works, not how fast it is"],
     ]);
     expect(told).toEqual(["alloc: counting", "note: no peers here"]);
+  });
+
+  test("measures nothing when the results can't be kept", async () => {
+    const host = createFakeMachine("/nonexistent");
+    const suite: Suite = () => expect.unreachable();
+    const work = runSuites({
+      suites: new Map([["alloc", suite]]),
+      effort: QUICK,
+      self: [],
+      host,
+      cleaner: host,
+      load: 0,
+      tell: () => undefined,
+      save: () => {
+        throw new Error("EROFS: read-only file system, open '/results.json.new'");
+      },
+      interruptedBy: () => null,
+    });
+    await expect(work).rejects.toThrow("EROFS");
   });
 
   test("goes on with the next suite when one fails, and says that it is partial", async () => {
@@ -84,7 +104,7 @@ describe("runSuites", () => {
       expect(isStopped()).toBe(true);
       throw new OverdueError("a call", "SIGINT came");
     };
-    const { results, faults } = await run({ cni: cutShort, alloc: good }, { interruptAfter: 1 });
+    const { results, faults } = await run({ cni: cutShort, alloc: good }, { interruptAfter: 2 });
     expect([faults, results.isComplete, results.measures.length]).toEqual([[], false, 1]);
     expect(results.marks).toContain("partial: interrupted by SIGINT");
   });

@@ -19,6 +19,10 @@ export function addHiddenCommands(program: Command, { host, print }: BenchProgra
     const { runWarmAlloc } = await import("./alloc/warm-turn.ts");
     print(await runWarmAlloc(await Bun.stdin.text()));
   });
+  add("warm-routes", "one thing of the routes, warm, by a task on stdin").action(async () => {
+    const { runWarmRoutes } = await import("./routes/warm-turn.ts");
+    print(await runWarmRoutes(await Bun.stdin.text()));
+  });
   add("cold-routes", "the first route diff of this process")
     .addOption(new Option("--engine <name>").choices(["wasm", "twin", "map"]).makeOptionMandatory())
     .requiredOption("--routes <number>", "an even number", Number)

@@ -3,8 +3,8 @@ import { formatNumber } from "./format.ts";
 import { colourOf, FAINT, formatSvg, INK, line, text } from "./svg.ts";
 import { distinct } from "./tables.ts";
 
-const WIDTH = 760;
-const LEFT = 250;
+const WIDTH = 860;
+const LEFT = 290;
 const RIGHT = 90;
 const BAR = 16;
 const GAP = 14;

@@ -6,7 +6,8 @@ export function formatNumber(value: number): string {
   const size = Math.abs(value);
   if (size >= 100) return Math.round(value).toLocaleString("en");
   if (size >= 10) return value.toFixed(1);
-  return size >= 1 || value === 0 ? value.toFixed(2) : value.toPrecision(2);
+  // 0.999 is not "1.0", which would be one digit less than its neighbours have.
+  return size >= 0.995 || value === 0 ? value.toFixed(2) : value.toPrecision(2);
 }
 
 /** A ratio with its interval, which few turns have none of: "2.31× (2.25–2.40)". */

@@ -7,9 +7,9 @@ export interface Series {
   readonly points: readonly { readonly x: string; readonly y: number }[];
 }
 
-const WIDTH = 760;
+const WIDTH = 860;
 const HEIGHT = 400;
-const MARGIN = { left: 70, right: 210, top: 46, bottom: 44 };
+const MARGIN = { left: 100, right: 260, top: 46, bottom: 44 };
 
 /**
  * Lines over named steps of x, each step as wide as the other, y logarithmic. Empty text when there is nothing to draw.

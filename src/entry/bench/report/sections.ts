@@ -60,12 +60,8 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
     form: "long",
   },
   "routes.diff": { title: "The diff", suite: "routes", metric: /^diff$/, form: "pivot" },
-  "routes.parse": {
-    title: "With parsing",
-    suite: "routes",
-    metric: /^parse( \+ diff)?$/,
-    form: "pivot",
-  },
+  "routes.parse": { title: "Parsing alone", suite: "routes", metric: /^parse$/, form: "long" },
+  "routes.both": { title: "Parsing and diff", suite: "routes", metric: /^parse \+ diff$/, form: "pivot" },
   "routes.list": { title: "A NodeList", suite: "routes", metric: /^NodeList/, form: "long" },
   "routes.cold": {
     title: "The first diff in a fresh process",

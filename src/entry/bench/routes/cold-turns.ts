@@ -2,16 +2,14 @@ import { HostError } from "../../../host/errors.ts";
 import { FAMILIES } from "../../../net/address.ts";
 import type { Context } from "../context.ts";
 import { type Contestant, single, summarise, takeTurns } from "../turns.ts";
-import { COLD_ENGINES, type ColdEngine, type ColdReport } from "./cold.ts";
-import { MAP, REFERENCE, TWIN } from "./engines.ts";
+import type { ColdReport } from "./cold.ts";
+import { ENGINES, REFERENCE, SUBJECTS } from "./engines.ts";
 import { nameRoutes, nodesOf } from "./scenario.ts";
 
 /** A fresh process is done within a second; this is for a machine that hangs. */
 const TIMEOUT_MS = 60_000;
 /** Part of a scenario's time that is enough: fresh processes differ by more than time would mend. */
 const SHARE = 0.35;
-
-const SUBJECTS: Readonly<Record<ColdEngine, string>> = { wasm: REFERENCE, twin: TWIN, map: MAP };
 
 /**
  * The first diff of fresh processes with equal tables of so many routes (dual stack, an even number), engines in turns:
@@ -22,7 +20,7 @@ export async function measureCold(context: Context, routes: number): Promise<voi
   const { effort, host, isStopped, keep, self, tell } = context;
   const scenario = `${nameRoutes(nodesOf(routes, FAMILIES), FAMILIES)}, fresh process`;
   tell(`${scenario}`);
-  const contestants = COLD_ENGINES.map(
+  const contestants = ENGINES.map(
     (engine): Contestant => ({
       subject: SUBJECTS[engine],
       turn: async () => {

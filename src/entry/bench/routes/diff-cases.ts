@@ -3,9 +3,18 @@ import type { RouteChanges, RouteDiffEngine } from "../../../plan/route-changes.
 import { RouteTable } from "../../../plan/route-table.ts";
 import { describeCluster, dumpOf, moveNode, packRoutes } from "./cluster.ts";
 
+/** Names of the cases, in their order. */
+export const DIFF_CASES = [
+  "nothing changed",
+  "one node changed",
+  "1 % changed",
+  "all changed",
+  "first programming",
+] as const;
+
 /** One thing that is measured: what an engine is asked, again and again. */
 export interface DiffCase {
-  readonly name: string;
+  readonly name: (typeof DIFF_CASES)[number];
   /** Desired routes. */
   readonly routes: number;
   /** What the kernel has, in the order of its dump. */
@@ -27,7 +36,7 @@ export function describeDiffCases(count: number, families: readonly Family[]): D
   const nodes = describeCluster(count, families);
   const desired = packRoutes(nodes, 2);
   const observed = dumpOf(desired);
-  const changing = (name: string, isMoved: (index: number) => boolean): DiffCase => {
+  const changing = (name: DiffCase["name"], isMoved: (index: number) => boolean): DiffCase => {
     const tables = [0, 1].map((places) =>
       packRoutes(
         nodes.map((node, index) => (isMoved(index) ? moveNode(node, places) : node)),

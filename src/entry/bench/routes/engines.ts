@@ -1,25 +1,26 @@
 import type { RouteDiffFactory } from "../../../plan/route-changes.ts";
-import { createRouteDiff } from "../../../wasm/routes.ts";
-import { createMapRouteDiff } from "./map.ts";
-import { createTwinRouteDiff } from "./twin.ts";
 
-/** One way to compute the route diff. */
-export interface Engine {
-  /** Its name in the results. */
-  readonly subject: string;
-  readonly create: RouteDiffFactory;
+/** What a command line calls the engines: the one that ships, and its rivals, in the order in which they take turns. */
+export const ENGINES = ["wasm", "twin", "map"] as const;
+export type EngineName = (typeof ENGINES)[number];
+
+/** Their names in the results: the same algorithm on typed arrays; as one writes it first. */
+export const SUBJECTS: Readonly<Record<EngineName, string>> = {
+  wasm: "WASM",
+  twin: "typed arrays",
+  map: "Map of strings",
+};
+/** The others are told by how many times as long they take. */
+export const REFERENCE = SUBJECTS.wasm;
+
+/** Loads an engine. Only now, and it alone: what loading takes is part of what a fresh process pays. */
+export async function loadEngine(name: EngineName): Promise<RouteDiffFactory> {
+  switch (name) {
+    case "wasm":
+      return (await import("../../../wasm/routes.ts")).createRouteDiff;
+    case "twin":
+      return (await import("./twin.ts")).createTwinRouteDiff;
+    case "map":
+      return (await import("./map.ts")).createMapRouteDiff;
+  }
 }
-
-/** The one that ships; the others are told by how many times as long they take. */
-export const REFERENCE = "WASM";
-/** The same algorithm on typed arrays. */
-export const TWIN = "typed arrays";
-/** As one writes it first. */
-export const MAP = "Map of strings";
-
-/** In the order in which they take turns. */
-export const ENGINES: readonly Engine[] = [
-  { subject: REFERENCE, create: createRouteDiff },
-  { subject: TWIN, create: createTwinRouteDiff },
-  { subject: MAP, create: createMapRouteDiff },
-];

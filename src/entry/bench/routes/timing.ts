@@ -1,5 +1,4 @@
 import { Bench } from "tinybench";
-import type { Effort } from "../context.ts";
 import { quantile } from "../statistics.ts";
 import type { Reading } from "../turns.ts";
 
@@ -32,10 +31,10 @@ export async function timeCalls(work: () => unknown, turnMs: number, scale: numb
 }
 
 /** How many turns of warming make a function as fast as it gets: the compiler's last tier comes late. */
-const WARM_TURNS = 10;
+const WARM_TURNS = 4;
 
 /** Runs `work` before anything is measured, until it is compiled. */
-export async function warmUp(work: () => unknown, { turnMs }: Effort): Promise<void> {
+export function warmUp(work: () => unknown, turnMs: number): void {
   const end = performance.now() + turnMs * WARM_TURNS;
   do work();
   while (performance.now() < end);

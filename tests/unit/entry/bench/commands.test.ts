@@ -44,7 +44,7 @@ describe("minicni bench", () => {
     for (const name of ["alloc", "routes", "cni", "network", "micro", "all", "report"]) {
       expect(printed).toContain(`  ${name} `);
     }
-    for (const name of ["cold-alloc", "warm-alloc", "cold-routes", "pass", "probe"]) {
+    for (const name of ["cold-alloc", "warm-alloc", "cold-routes", "warm-routes", "pass", "probe"]) {
       expect(printed).not.toContain(`  ${name} `);
     }
   });

@@ -41,6 +41,8 @@ describe("formatNumber", () => {
     [0, "0.00"],
     [0.012345, "0.012"],
     [0.5, "0.50"],
+    [0.994, "0.99"],
+    [0.9993, "1.00"],
     [1.005, "1.00"],
     [12.34, "12.3"],
     [123.4, "123"],
@@ -91,7 +93,7 @@ describe("tables", () => {
 
 describe("pictures", () => {
   test("bars are as long as their values, from zero", () => {
-    const widths = [...formatBars("t", MEASURES).matchAll(/<rect x="250" [^>]*width="([\d.]+)"/g)].map(
+    const widths = [...formatBars("t", MEASURES).matchAll(/<rect x="290" [^>]*width="([\d.]+)"/g)].map(
       ([, width]) => Number(width),
     );
     const [ten, thirty] = widths;

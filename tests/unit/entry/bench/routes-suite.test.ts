@@ -1,11 +1,13 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import type { Context } from "../../../../src/entry/bench/context.ts";
 import { formatKey, type Measure } from "../../../../src/entry/bench/measure.ts";
-import { type ColdEngine, runColdRoutes } from "../../../../src/entry/bench/routes/cold.ts";
+import { runColdRoutes } from "../../../../src/entry/bench/routes/cold.ts";
 import { measureCold } from "../../../../src/entry/bench/routes/cold-turns.ts";
+import type { EngineName } from "../../../../src/entry/bench/routes/engines.ts";
 import { readingsOf } from "../../../../src/entry/bench/routes/kernel.ts";
 import { nameNodes, nameRoutes, nodesOf } from "../../../../src/entry/bench/routes/scenario.ts";
 import { createRoutesSuite, type RoutesOptions } from "../../../../src/entry/bench/routes/suite.ts";
+import { runWarmRoutes, takeWarmTurn } from "../../../../src/entry/bench/routes/warm-turn.ts";
 import { HostError } from "../../../../src/host/errors.ts";
 import type { SpawnRequest } from "../../../../src/host/machine.ts";
 import { FAMILIES } from "../../../../src/net/address.ts";
@@ -19,10 +21,13 @@ function createContext(overrides: Partial<Context> = {}) {
   const spawned: string[] = [];
   const host = {
     ...createFakeMachine("/nonexistent"),
-    spawn: async ({ argv }: SpawnRequest) => {
+    spawn: async ({ argv, stdin = "" }: SpawnRequest) => {
+      if (argv.includes("warm-routes")) {
+        return { exitCode: 0, stdout: await runWarmRoutes(stdin), stderr: "", timedOut: false };
+      }
       spawned.push(argv.join(" "));
       const [engine, routes] = [argv[argv.indexOf("--engine") + 1], argv[argv.indexOf("--routes") + 1]];
-      const stdout = await runColdRoutes(engine as ColdEngine, Math.min(40, Number(routes)));
+      const stdout = await runColdRoutes(engine as EngineName, Math.min(40, Number(routes)));
       return { exitCode: 0, stdout, stderr: "", timedOut: false };
     },
   };
@@ -30,7 +35,7 @@ function createContext(overrides: Partial<Context> = {}) {
     host,
     cleaner: host,
     self: ["/bin/minicni"],
-    effort: { isQuick: true, least: 1, most: 1, scenarioMs: 0, turnMs: 0.1 },
+    effort: { isQuick: false, least: 1, most: 1, scenarioMs: 0, turnMs: 0.1 },
     tell: (text) => void told.push(text),
     keep: (measures) => void kept.push(...measures),
     note: (text) => void notes.push(text),
@@ -59,8 +64,10 @@ describe("the routes suite", () => {
       ...withParsing("4 routes, all changed"),
       "4 routes, first programming: diff (µs)",
       "4 routes, nodes read: NodeList parsed and packed (ms)",
-      "10,000 routes, fresh process: first diff (ms)",
-      "10,000 routes, fresh process: whole process (ms)",
+      ...["1,000 routes, fresh process", "10,000 routes, fresh process"].flatMap((scenario) => [
+        `${scenario}: first diff (ms)`,
+        `${scenario}: whole process (ms)`,
+      ]),
     ]);
     for (const metric of ["diff", "parse + diff", "first diff", "whole process"]) {
       const subjects = kept.filter((measure) => measure.metric === metric).map(({ subject }) => subject);
@@ -69,8 +76,10 @@ describe("the routes suite", () => {
     expect(kept.every(({ median, better }) => median >= 0 && better === "less")).toBe(true);
     expect(new Set(kept.map(formatKey)).size).toBe(kept.length);
     expect(spawned).toEqual(
-      ["wasm", "twin", "map"].map(
-        (engine) => `/bin/minicni bench cold-routes --engine ${engine} --routes 10000`,
+      [1_000, 10_000].flatMap((routes) =>
+        ["wasm", "twin", "map"].map(
+          (engine) => `/bin/minicni bench cold-routes --engine ${engine} --routes ${routes}`,
+        ),
       ),
     );
   }, 30_000);
@@ -115,6 +124,22 @@ describe("the routes suite", () => {
     expect(String(failure)).toContain(
       "`/bin/minicni bench cold-routes --engine wasm --routes 1000` failed: no memory",
     );
+  });
+});
+
+describe("takeWarmTurn", () => {
+  const task = { what: "wasm", nodes: 3, families: FAMILIES, name: "1 % changed", turnMs: 0.1 } as const;
+
+  test("refuses a case that there is not", async () => {
+    await expect(takeWarmTurn({ ...task, name: "walks" })).rejects.toThrow("no case is called walks");
+  });
+
+  test.each([
+    ["wasm", ["diff", "parse + diff"]],
+    ["parse", ["parse"]],
+    ["list", ["NodeList parsed and packed"]],
+  ] as const)("measures of %s: %j", async (what, metrics) => {
+    expect(Object.keys(await takeWarmTurn({ ...task, what }))).toEqual([...metrics]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { HostError } from "../../../host/errors.ts";
+import { runChild } from "../child.ts";
 import type { Context } from "../context.ts";
 import { single, summarise, type Turn, takeTurns } from "../turns.ts";
 import { COLD_FULLNESS, type ColdTurn, formatColdEngine } from "./cold.ts";
@@ -14,7 +14,7 @@ export async function measureFresh(context: Context): Promise<void> {
   for (const length of effort.isQuick ? [16] : LENGTHS) {
     if (context.isStopped()) return;
     const scenario = `${nameRange(length, COLD_FULLNESS)}, fresh process`;
-    context.tell(`${scenario}`);
+    context.tell(scenario);
     const contestants = ENGINES.map((engine) => ({
       subject: engine,
       turn: () => takeColdTurn(context, engine, length),
@@ -34,15 +34,13 @@ export async function measureFresh(context: Context): Promise<void> {
   }
 }
 
-/** Needs `bench cold-alloc` of this program. Throws HostError when it fails. */
-async function takeColdTurn({ host, self }: Context, engine: EngineName, length: number): Promise<Turn> {
-  const argv = [...self, "bench", "cold-alloc", "--engine", formatColdEngine(engine, length)];
-  const began = performance.now();
-  const { exitCode, stdout, stderr } = await host.spawn({ argv });
-  const wholeMs = performance.now() - began;
-  if (exitCode !== 0) {
-    throw new HostError(`the fresh process of ${engine} failed: ${stderr.trim()}`, "run it again");
-  }
+/** Throws HostError when the process fails. */
+async function takeColdTurn(context: Context, engine: EngineName, length: number): Promise<Turn> {
+  const { stdout, wholeMs } = await runChild(context, [
+    "cold-alloc",
+    "--engine",
+    formatColdEngine(engine, length),
+  ]);
   const { firstUs }: ColdTurn = JSON.parse(stdout);
   return { "first allocation": single(firstUs), "whole process": single(wholeMs) };
 }

@@ -84,7 +84,7 @@ async function measureStores(
       if (context.isStopped()) return;
     }
   }
-  context.tell(`${scenario}`);
+  context.tell(scenario);
   const isHuge = length === HUGE.length;
   const taken = await takeTurns(
     stores.map((store) => ({ subject: store.subject, turn: () => takeTurn(context, store, subnet) })),

@@ -1,4 +1,4 @@
-import { HostError } from "../../../host/errors.ts";
+import { runChild } from "../child.ts";
 import type { Context } from "../context.ts";
 import { summarise, type Turn, takeTurns } from "../turns.ts";
 import { ENGINES, type EngineName } from "./engines.ts";
@@ -50,7 +50,7 @@ async function measureRange(
 ): Promise<void> {
   const { least, most, scenarioMs, turnMs } = context.effort;
   const name = nameRange(length, fullness);
-  context.tell(`${name}`);
+  context.tell(name);
   const times = { warmMs: turnMs * WARM_PART, measureMs: turnMs * MEASURE_PART };
   let first: { readonly engine: EngineName; readonly given: string } | null = null;
   const contestants = ENGINES.map((engine) => ({
@@ -102,13 +102,9 @@ function keep(
   context.keep(summarise({ suite: "alloc", scenario }, taken, { units, references: ["WASM"] }));
 }
 
-/** Needs `bench warm-alloc` of this program. Throws HostError when it fails. */
-async function runProcess({ host, self }: Context, task: WarmTask): Promise<WarmTurn> {
-  const argv = [...self, "bench", "warm-alloc"];
-  const { exitCode, stdout, stderr } = await host.spawn({ argv, stdin: JSON.stringify(task) });
-  if (exitCode !== 0) {
-    throw new HostError(`the turn of ${task.engine} failed: ${stderr.trim()}`, "run it again");
-  }
+/** Throws HostError when the process fails. */
+async function runProcess(context: Context, task: WarmTask): Promise<WarmTurn> {
+  const { stdout } = await runChild(context, ["warm-alloc"], { stdin: JSON.stringify(task) });
   const turn: WarmTurn = JSON.parse(stdout);
   return turn;
 }

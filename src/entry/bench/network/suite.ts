@@ -101,7 +101,7 @@ async function measureBackend(backend: PathBackend, family: Family, wish: TurnWi
     withPlainNetwork(backend, family, ours.sizes, context, async (plain, tracking) => {
       for (const { name, isSameNode } of scenariosOf(backend, family)) {
         if (isStopped()) return;
-        tell(`${name}`);
+        tell(name);
         const contestant = (subject: string, network: Pick<OurNetwork, "path">) => ({
           subject,
           turn: () => measureTurn(network.path(isSameNode), wish, host),

@@ -1,5 +1,5 @@
-import { HostError } from "../../../host/errors.ts";
 import type { Family } from "../../../net/address.ts";
+import { runChild } from "../child.ts";
 import type { Context } from "../context.ts";
 import { type Contestant, summarise, type Turn, takeTurns } from "../turns.ts";
 import { DIFF_CASES } from "./diff-cases.ts";
@@ -9,8 +9,6 @@ import { type WarmTask, WITH_PARSING } from "./warm-turn.ts";
 
 /** Part of a scenario's time that is enough here, where there are many scenarios. */
 const SHARE = 0.2;
-/** A turn is done within seconds; this is for a machine that hangs. */
-const TIMEOUT_MS = 60_000;
 /** What has to do in a hurry. */
 const QUICK_CASES: ReadonlySet<string> = new Set(["nothing changed", "1 % changed"]);
 /** Who parses, the same for all engines. */
@@ -71,16 +69,9 @@ async function take(
   keep(summarise({ suite: "routes", scenario }, taken, { units, references: [REFERENCE] }));
 }
 
-/** Needs `bench warm-routes` of this program. Throws HostError when it fails. */
-async function runProcess({ host, self }: Context, task: WarmTask): Promise<Turn> {
-  const argv = [...self, "bench", "warm-routes"];
-  const { exitCode, stdout, stderr } = await host.spawn({
-    argv,
-    stdin: JSON.stringify(task),
-    timeoutMs: TIMEOUT_MS,
-  });
-  if (exitCode !== 0)
-    throw new HostError(`\`${argv.join(" ")}\` failed: ${stderr.trim()}`, "see what it said");
+/** Throws HostError when the process fails. */
+async function runProcess(context: Context, task: WarmTask): Promise<Turn> {
+  const { stdout } = await runChild(context, ["warm-routes"], { stdin: JSON.stringify(task) });
   const turn: Turn = JSON.parse(stdout);
   return turn;
 }

@@ -2,6 +2,7 @@ import { HostError } from "../../../host/errors.ts";
 import { formatNodeList } from "../../../kube/nodelist.ts";
 import type { Family } from "../../../net/address.ts";
 import type { Backend } from "../../../topology/path.ts";
+import { runChild } from "../child.ts";
 import type { Context } from "../context.ts";
 import type { Unit } from "../measure.ts";
 import { batch, type Reading, single, summarise, type Turn, takeTurns } from "../turns.ts";
@@ -24,8 +25,6 @@ const AGENTS: Repeats = { turns: 3, least: 3, withinMs: 0 };
 const ONCE: Repeats = { turns: 1, least: 1, withinMs: 0 };
 /** How long an agent is left alone: one of its periods (--resync-period), so that one whole look falls in it. */
 const QUIET_MS = { full: 5_000, quick: 500 } as const;
-/** The longest that the passes of one turn may take. */
-const CHILD_TIMEOUT_MS = 300_000;
 /** Below it what a pass costs by itself hides what a step costs. */
 const MANY_STEPS = 100;
 
@@ -87,18 +86,9 @@ async function runPasses(
   backend: Backend,
   text: string,
 ): Promise<readonly PassSeries[]> {
-  const { exitCode, stdout, stderr, timedOut } = await withNode(context, families, (netns) =>
-    context.host.spawn({
-      argv: [...context.self, "bench", "pass", "--backend", backend],
-      stdin: text,
-      netns,
-      timeoutMs: CHILD_TIMEOUT_MS,
-    }),
+  const { stdout } = await withNode(context, families, (netns) =>
+    runChild(context, ["pass", "--backend", backend], { stdin: text, netns }),
   );
-  if (exitCode !== 0) {
-    const reason = timedOut ? `not done after ${CHILD_TIMEOUT_MS / 1000} s` : stderr.trim();
-    throw new HostError(`the passes of ${scenario} failed: ${reason}`, "see dmesg");
-  }
   const { series }: PassReport = JSON.parse(stdout);
   const failures = series.flatMap(({ name, passes }) =>
     passes.flatMap((pass) => pass.failures.map((failure) => `${name}: ${failure}`)),

@@ -211,9 +211,11 @@ describe("the suite", () => {
     const spawn = async () => ({ exitCode: 1, stdout: "", stderr: "no such thing\n", timedOut: false });
     const host = { ...createFakeMachine("/nonexistent"), spawn };
     await expect(run(measureFresh, { host })).rejects.toThrow(
-      "the fresh process of WASM failed: no such thing",
+      "`/bin/false bench cold-alloc --engine WASM/16` failed: no such thing",
     );
-    await expect(run(measureWarm, { host })).rejects.toThrow("the turn of WASM failed: no such thing");
+    await expect(run(measureWarm, { host })).rejects.toThrow(
+      "`/bin/false bench warm-alloc` failed: no such thing",
+    );
   });
 
   test("keeps nothing when it is stopped before its first turn", async () => {

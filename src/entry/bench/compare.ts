@@ -16,8 +16,12 @@ export interface Comparison extends Interval {
 
 /** Subjects that are ours; the others are what they are compared with. */
 const OURS: ReadonlySet<string> = new Set(["minicni", "minicni agent", "WASM"]);
-/** A change below this part is no matter, however sure it is. */
-const THRESHOLD = 0.05;
+/**
+ * Parts by which two runs of one binary differed, half an hour apart on a quiet virtual machine, beyond what their
+ * intervals say: an interval knows one run alone. Most of all where nobody was measured in turns with us. A change has to
+ * be larger to be called one.
+ */
+const DRIFT = { relative: 0.15, alone: 0.35 } as const;
 /** 97.5th percentile of the normal distribution: half the width of a 95 % interval in standard errors. */
 const Z = 1.96;
 
@@ -99,12 +103,13 @@ function divide(
   return { change, low: change / width, high: change * width };
 }
 
-function judge({ low, high }: Interval, better: Measure["better"]): Verdict {
+function judge({ low, high, relativeTo }: Change, better: Measure["better"]): Verdict {
+  const drift = relativeTo === null ? DRIFT.alone : DRIFT.relative;
   // Growth of what should be little is bad, of what should be much is good.
   const [grew, shrank] =
     better === "less" ? (["regression", "improvement"] as const) : (["improvement", "regression"] as const);
-  if (low > 1 + THRESHOLD) return grew;
-  if (high < 1 / (1 + THRESHOLD)) return shrank;
+  if (low > 1 + drift) return grew;
+  if (high < 1 / (1 + drift)) return shrank;
   return "no change shown";
 }
 
@@ -113,7 +118,8 @@ export function formatComparison(compared: readonly Comparison[]): string {
   const of = (verdict: Verdict) => compared.filter((comparison) => comparison.verdict === verdict);
   const list = (title: string, found: readonly Comparison[]) =>
     found.length === 0 ? [] : [title, ...found.map((comparison) => `  ${formatLine(comparison)}`)];
-  const counts = `${compared.length} measures compared: ${of("regression").length} regressions, ${of("improvement").length} improvements, ${of("no change shown").length} without a change that can be shown, ${of("unsure").length} unsure (fewer than ${LEAST_TURNS} turns, or another machine and no peer)`;
+  const drift = `a change counts beyond ${DRIFT.relative * 100} % relative to a peer, ${DRIFT.alone * 100} % where there is none`;
+  const counts = `${compared.length} measures compared: ${of("regression").length} regressions, ${of("improvement").length} improvements, ${of("no change shown").length} without a change that can be shown, ${of("unsure").length} unsure (fewer than ${LEAST_TURNS} turns, or another machine and no peer); ${drift}`;
   return `${[...list("worse:", of("regression")), ...list("better:", of("improvement")), counts].join("\n")}\n`;
 }
 

@@ -101,7 +101,8 @@ test("Ctrl-C removes all that was made, keeps what was found and marks it", asyn
       stderr: "pipe",
     });
     const end = Date.now() + 60_000;
-    while (!existsSync(out) && Date.now() < end) await Bun.sleep(20);
+    const hasFound = () => existsSync(out) && read(out).includes('"subject"');
+    while (!hasFound() && Date.now() < end) await Bun.sleep(20);
     // Into the middle of what comes next: namespaces, calls.
     await Bun.sleep(300);
     child.kill("SIGINT");

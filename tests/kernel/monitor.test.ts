@@ -117,7 +117,10 @@ describe("watching the kernel", () => {
     for (const pid of children("ip", "monitor")) process.kill(pid, "SIGKILL");
     await until("the end", () => ends.length > 0);
     await until("no zombie", () => children("ip").length === 0);
-    expect(ends).toEqual(["`ip monitor` ended (SIGKILL)"]);
+    // What it said before is told too: it is confused by namespaces that others remove meanwhile.
+    expect(ends).toEqual([
+      expect.stringMatching(/^`ip monitor` ended \(SIGKILL\)(; Error: Peer netns reference is invalid\.)?$/),
+    ]);
   });
 
   test("ends when changes were lost, since the kernel had no room for them", async () => {

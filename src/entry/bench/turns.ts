@@ -46,33 +46,40 @@ export function batch(values: readonly number[]): Reading {
   return { median: median(values), p95: quantile(values, 0.95) };
 }
 
+/** The turns of whole rounds, by subject: as many of each. */
+export type Taken = ReadonlyMap<string, readonly Turn[]>;
+
 /**
  * Lets the contestants take turns (A B A B …) until the medians of all of them are stable, so that whatever the machine
- * does meanwhile falls on all alike. Ends early, with what there is of whole rounds, when `isStopped`. An error in a turn
- * is thrown.
+ * does meanwhile falls on all alike; ends early when `isStopped`. `use` gets what there is of whole rounds, if any, also
+ * when a turn fails or is cut off by an interruption: its error is thrown afterwards.
  */
 export async function takeTurns(
   contestants: readonly Contestant[],
   limits: TurnLimits,
   isStopped: () => boolean,
-): Promise<Map<string, readonly Turn[]>> {
+  use: (taken: Taken) => void,
+): Promise<void> {
   const taken = new Map(contestants.map(({ subject }) => [subject, [] as Turn[]] as const));
-  const began = performance.now();
-  for (let round = 0; round < limits.most && !isStopped(); round++) {
-    if (round >= limits.least) {
-      if (performance.now() - began > limits.withinMs) break;
-      if ([...taken.values()].every((turns) => areStable(turns, limits.steady))) break;
+  let rounds = 0;
+  try {
+    for (const began = performance.now(); rounds < limits.most && !isStopped(); rounds++) {
+      if (rounds >= limits.least) {
+        if (performance.now() - began > limits.withinMs) break;
+        if ([...taken.values()].every((turns) => areStable(turns, limits.steady))) break;
+      }
+      const found: Turn[] = [];
+      for (const { turn } of contestants) {
+        if (isStopped()) return;
+        found.push(await turn());
+      }
+      contestants.forEach(({ subject }, index) => {
+        taken.get(subject)?.push(found[index] ?? {});
+      });
     }
-    const found: Turn[] = [];
-    for (const { turn } of contestants) {
-      if (isStopped()) return taken;
-      found.push(await turn());
-    }
-    contestants.forEach(({ subject }, index) => {
-      taken.get(subject)?.push(found[index] ?? {});
-    });
+  } finally {
+    if (rounds > 0) use(taken);
   }
-  return taken;
 }
 
 function areStable(
@@ -92,7 +99,7 @@ function valuesOf(turns: readonly Turn[], metric: string): number[] {
 /** The measures of turns that were taken together; of a subject without a turn there is none. */
 export function summarise(
   key: Pick<MeasureKey, "suite" | "scenario">,
-  taken: ReadonlyMap<string, readonly Turn[]>,
+  taken: Taken,
   { units, more = [], references }: Metrics,
 ): Measure[] {
   return Object.entries(units).flatMap(([metric, unit]) =>

@@ -1,6 +1,6 @@
 import { runChild } from "../child.ts";
 import type { Context } from "../context.ts";
-import { single, summarise, type Turn, takeTurns } from "../turns.ts";
+import { type Metrics, single, summarise, type Turn, takeTurns } from "../turns.ts";
 import { COLD_FULLNESS, type ColdTurn, formatColdEngine } from "./cold.ts";
 import { ENGINES, type EngineName } from "./engines.ts";
 import { LENGTHS, nameRange } from "./workload.ts";
@@ -24,12 +24,12 @@ export async function measureFresh(context: Context): Promise<void> {
       most: effort.most,
       withinMs: Math.min(effort.scenarioMs, LONGEST_MS),
     };
-    const taken = await takeTurns(contestants, limits, context.isStopped);
-    context.keep(
-      summarise({ suite: "alloc", scenario }, taken, {
-        units: { "first allocation": "µs", "whole process": "ms" },
-        references: ["WASM"],
-      }),
+    const metrics: Metrics = {
+      units: { "first allocation": "µs", "whole process": "ms" },
+      references: ["WASM"],
+    };
+    await takeTurns(contestants, limits, context.isStopped, (taken) =>
+      context.keep(summarise({ suite: "alloc", scenario }, taken, metrics)),
     );
   }
 }

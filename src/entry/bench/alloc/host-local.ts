@@ -3,7 +3,7 @@ import { HostError } from "../../../host/errors.ts";
 import type { Context } from "../context.ts";
 import { findPeers, type Peers } from "../peers.ts";
 import { type Scratch, withScratch } from "../scratch.ts";
-import { single, summarise, type Turn, takeTurns } from "../turns.ts";
+import { type Metrics, single, summarise, type Turn, takeTurns } from "../turns.ts";
 import { fillInParts } from "./fill-store.ts";
 import { describePlace, FIRST_ADDRESS, FULLNESSES, LENGTHS, nameRange } from "./workload.ts";
 
@@ -86,18 +86,14 @@ async function measureStores(
   }
   context.tell(scenario);
   const isHuge = length === HUGE.length;
-  const taken = await takeTurns(
-    stores.map((store) => ({ subject: store.subject, turn: () => takeTurn(context, store, subnet) })),
-    isHuge
-      ? { least: HUGE.turns, most: HUGE.turns, withinMs: scenarioMs }
-      : { least, most, withinMs: scenarioMs },
-    context.isStopped,
-  );
-  context.keep(
-    summarise({ suite: "alloc", scenario }, taken, {
-      units: { ADD: "ms", "ADD, first": "ms", DEL: "ms" },
-      references: [OURS],
-    }),
+  const contestants = stores.map((store) => ({
+    subject: store.subject,
+    turn: () => takeTurn(context, store, subnet),
+  }));
+  const turns = isHuge ? { least: HUGE.turns, most: HUGE.turns } : { least, most };
+  const metrics: Metrics = { units: { ADD: "ms", "ADD, first": "ms", DEL: "ms" }, references: [OURS] };
+  await takeTurns(contestants, { ...turns, withinMs: scenarioMs }, context.isStopped, (taken) =>
+    context.keep(summarise({ suite: "alloc", scenario }, taken, metrics)),
   );
 }
 

@@ -1,6 +1,6 @@
 import { runChild } from "../child.ts";
 import type { Context } from "../context.ts";
-import { summarise, type Turn, takeTurns } from "../turns.ts";
+import { summarise, type Taken, type Turn, takeTurns } from "../turns.ts";
 import { ENGINES, type EngineName } from "./engines.ts";
 import type { WarmTask, WarmTurn } from "./warm-turn.ts";
 import { FULLNESSES, LENGTHS, nameRange } from "./workload.ts";
@@ -62,44 +62,30 @@ async function measureRange(
       if (first.given !== found.join(" ")) {
         throw new Error(`${name}: ${engine} gave other addresses than ${first.engine}`);
       }
-      return { ...slots, ...rename(texts, (metric) => `${TEXT}${metric}`) };
+      const marked = Object.entries(texts).map(([metric, reading]) => [`${TEXT}${metric}`, reading] as const);
+      return { ...slots, ...Object.fromEntries(marked) };
     },
   }));
   const limits = { least, most, withinMs: Math.min(scenarioMs, LONGEST_MS) };
-  const taken = await takeTurns(contestants, limits, context.isStopped);
-  keep(context, name, taken, (metric) => !metric.startsWith(TEXT));
-  const texts = new Map(
-    [...taken].map(([subject, turns]) => [
-      subject,
-      turns.map((turn) =>
-        rename(
-          turn,
-          (metric) => metric.replace(TEXT, ""),
-          (metric) => metric.startsWith(TEXT),
-        ),
-      ),
-    ]),
-  );
-  keep(context, `${name}, text in and out`, texts, () => true);
+  await takeTurns(contestants, limits, context.isStopped, (taken) => {
+    keep(context, name, taken, false);
+    keep(context, `${name}, text in and out`, taken, true);
+  });
 }
 
-function rename(turn: Turn, change: (metric: string) => string, isWanted = (_metric: string) => true): Turn {
-  return Object.fromEntries(
-    Object.entries(turn).flatMap(([metric, reading]) =>
-      isWanted(metric) ? [[change(metric), reading]] : [],
-    ),
+/** Keeps the metrics by slots, or those by text. */
+function keep(context: Context, scenario: string, taken: Taken, isText: boolean): void {
+  const chosen = new Map(
+    [...taken].map(([subject, turns]) => [subject, turns.map((turn) => choose(turn, isText))] as const),
   );
-}
-
-function keep(
-  context: Context,
-  scenario: string,
-  taken: ReadonlyMap<string, readonly Turn[]>,
-  isWanted: (metric: string) => boolean,
-): void {
-  const metrics = Object.keys(taken.get("WASM")?.[0] ?? {}).filter(isWanted);
+  const metrics = Object.keys(chosen.get("WASM")?.[0] ?? {});
   const units = Object.fromEntries(metrics.map((metric) => [metric, "ns"] as const));
-  context.keep(summarise({ suite: "alloc", scenario }, taken, { units, references: ["WASM"] }));
+  context.keep(summarise({ suite: "alloc", scenario }, chosen, { units, references: ["WASM"] }));
+}
+
+function choose(turn: Turn, isText: boolean): Turn {
+  const chosen = Object.entries(turn).filter(([metric]) => metric.startsWith(TEXT) === isText);
+  return Object.fromEntries(chosen.map(([metric, reading]) => [metric.replace(TEXT, ""), reading]));
 }
 
 /** Throws HostError when the process fails. */

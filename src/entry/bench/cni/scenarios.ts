@@ -1,9 +1,9 @@
 import { inParallel } from "../../lab/parallel.ts";
 import type { Context } from "../context.ts";
-import type { Unit } from "../measure.ts";
 import {
   batch,
   type Contestant,
+  type Metrics,
   single,
   summarise,
   type Turn,
@@ -22,9 +22,9 @@ const TIMES = { ADD: "ms", DEL: "ms", "ADD CPU": "ms", "DEL CPU": "ms" } as cons
 const MEMORY = { "ADD peak memory": "MiB", "DEL peak memory": "MiB" } as const;
 
 /** How often calls that take a moment are repeated. */
-export function sequentialLimits({ effort }: Context, scenarioMs = effort.scenarioMs): TurnLimits {
+export function sequentialLimits({ effort }: Context): TurnLimits {
   const most = effort.isQuick ? 5 : 300;
-  return { least: effort.least, most, withinMs: scenarioMs, steady: ["ADD", "DEL"] };
+  return { least: effort.least, most, withinMs: effort.scenarioMs, steady: ["ADD", "DEL"] };
 }
 
 /** Pod number `index` is attached and detached again and again, nothing else happening. */
@@ -37,24 +37,17 @@ export async function measureSequential(
   limits = sequentialLimits(context),
 ): Promise<void> {
   context.tell(scenario);
-  await keepTurns(context, scenario, limits, TIMES, sides, async (side) => {
-    const add = await side.add(index);
-    const del = await side.del(index);
-    return {
-      ADD: single(add.wallMs),
-      DEL: single(del.wallMs),
-      "ADD CPU": single(add.cpuMs),
-      "DEL CPU": single(del.cpuMs),
-    };
-  });
+  const timed = contestantsOf(sides, async (side) =>
+    timesOf([await side.add(index)], [await side.del(index)]),
+  );
+  await keepTurns(context, scenario, limits, TIMES, timed);
   if (meter === null) return;
   const turns = context.effort.isQuick ? 1 : METERED_TURNS;
   const few = { least: turns, most: turns, withinMs: 0 };
-  await keepTurns(context, scenario, few, MEMORY, sides, async (side) => {
-    const add = await side.add(index, true);
-    const del = await side.del(index, true);
-    return memoryOf([add], [del]);
-  });
+  const metered = contestantsOf(sides, async (side) =>
+    memoryOf([await side.add(index, true)], [await side.del(index, true)]),
+  );
+  await keepTurns(context, scenario, few, MEMORY, metered);
 }
 
 /** All pods are attached, so many at once, and then detached in the same way. */
@@ -75,24 +68,29 @@ export async function measureBurst(
     return { costs, ms: performance.now() - began };
   };
   const units = { ...TIMES, burst: "ms", drain: "ms" } as const;
-  await keepTurns(context, scenario, limits, units, sides, async (side) => {
+  const timed = contestantsOf(sides, async (side) => {
     const added = await run((index) => side.add(index));
     const deleted = await run((index) => side.del(index));
-    return {
-      ADD: batch(added.costs.map(({ wallMs }) => wallMs)),
-      DEL: batch(deleted.costs.map(({ wallMs }) => wallMs)),
-      "ADD CPU": batch(added.costs.map(({ cpuMs }) => cpuMs)),
-      "DEL CPU": batch(deleted.costs.map(({ cpuMs }) => cpuMs)),
-      burst: single(added.ms),
-      drain: single(deleted.ms),
-    };
+    const times = timesOf(added.costs, deleted.costs);
+    return { ...times, burst: single(added.ms), drain: single(deleted.ms) };
   });
+  await keepTurns(context, scenario, limits, units, timed);
   if (meter === null || context.effort.isQuick) return;
-  await keepTurns(context, scenario, { least: 1, most: 1, withinMs: 0 }, MEMORY, sides, async (side) => {
+  const metered = contestantsOf(sides, async (side) => {
     const added = await run((index) => side.add(index, true));
     const deleted = await run((index) => side.del(index, true));
     return memoryOf(added.costs, deleted.costs);
   });
+  await keepTurns(context, scenario, { least: 1, most: 1, withinMs: 0 }, MEMORY, metered);
+}
+
+function timesOf(added: readonly Cost[], deleted: readonly Cost[]): Turn {
+  return {
+    ADD: batch(added.map(({ wallMs }) => wallMs)),
+    DEL: batch(deleted.map(({ wallMs }) => wallMs)),
+    "ADD CPU": batch(added.map(({ cpuMs }) => cpuMs)),
+    "DEL CPU": batch(deleted.map(({ cpuMs }) => cpuMs)),
+  };
 }
 
 function memoryOf(added: readonly Cost[], deleted: readonly Cost[]): Turn {
@@ -100,15 +98,19 @@ function memoryOf(added: readonly Cost[], deleted: readonly Cost[]): Turn {
   return { "ADD peak memory": peaks(added), "DEL peak memory": peaks(deleted) };
 }
 
-async function keepTurns(
+/** Lets the contestants take turns, and keeps what they found. */
+export async function keepTurns(
   context: Context,
   scenario: string,
   limits: TurnLimits,
-  units: Readonly<Record<string, Unit>>,
-  sides: readonly Side[],
-  work: (side: Side) => Promise<Turn>,
+  units: Metrics["units"],
+  contestants: readonly Contestant[],
 ): Promise<void> {
-  const contestants: Contestant[] = sides.map((side) => ({ subject: side.subject, turn: () => work(side) }));
-  const taken = await takeTurns(contestants, limits, context.isStopped);
-  context.keep(summarise({ suite: "cni", scenario }, taken, { units, references: REFERENCES }));
+  await takeTurns(contestants, limits, context.isStopped, (taken) =>
+    context.keep(summarise({ suite: "cni", scenario }, taken, { units, references: REFERENCES })),
+  );
+}
+
+function contestantsOf(sides: readonly Side[], work: (side: Side) => Promise<Turn>): Contestant[] {
+  return sides.map((side) => ({ subject: side.subject, turn: () => work(side) }));
 }

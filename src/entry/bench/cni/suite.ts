@@ -3,11 +3,11 @@ import { fillStore } from "../alloc/fill-store.ts";
 import type { Context, Suite } from "../context.ts";
 import { findPeers, type Peers } from "../peers.ts";
 import { withScratch } from "../scratch.ts";
-import { single, summarise, takeTurns } from "../turns.ts";
+import { single } from "../turns.ts";
 import { measureProgram } from "./call.ts";
 import { compileFloor, floorArgv } from "./floor.ts";
 import { CNI_VERSION, describePlugins, type Extras, NO_EXTRAS, type PluginSet } from "./plugins.ts";
-import { measureBurst, measureSequential, sequentialLimits } from "./scenarios.ts";
+import { keepTurns, measureBurst, measureSequential, sequentialLimits } from "./scenarios.ts";
 import { createFloorSide, createPluginSide, FLOOR, type Side, type Stage, tryOut } from "./side.ts";
 
 /** What kubelet lets run on a node by default (`--max-pods`). */
@@ -65,21 +65,15 @@ async function measureStart(context: Context, { plugins, floor }: Cast): Promise
     ...plugins.map(({ subject, argv }) => ({ subject, argv })),
     ...(floor === null ? [] : [{ subject: FLOOR, argv: floorArgv(floor, "nothing") }]),
   ];
-  const taken = await takeTurns(
-    programs.map(({ subject, argv }) => ({
-      subject,
-      turn: async () => {
-        const { cost } = await measureProgram(context, argv, { stdin, env }, place);
-        return { VERSION: single(cost.wallMs), "VERSION CPU": single(cost.cpuMs) };
-      },
-    })),
-    { ...sequentialLimits(context), steady: ["VERSION"] },
-    context.isStopped,
-  );
-  const units = { VERSION: "ms", "VERSION CPU": "ms" } as const;
-  context.keep(
-    summarise({ suite: "cni", scenario }, taken, { units, references: [plugins[0]?.subject ?? "", FLOOR] }),
-  );
+  const contestants = programs.map(({ subject, argv }) => ({
+    subject,
+    turn: async () => {
+      const { cost } = await measureProgram(context, argv, { stdin, env }, place);
+      return { VERSION: single(cost.wallMs), "VERSION CPU": single(cost.cpuMs) };
+    },
+  }));
+  const limits = { ...sequentialLimits(context), steady: ["VERSION"] };
+  await keepTurns(context, scenario, limits, { VERSION: "ms", "VERSION CPU": "ms" }, contestants);
 }
 
 /** An empty node, bursts on it, and a full one. */

@@ -4,7 +4,7 @@ import type { Family } from "../../../net/address.ts";
 import type { NetnsPath } from "../../../plan/step.ts";
 import type { Context, Effort, Suite } from "../context.ts";
 import { withScratch } from "../scratch.ts";
-import { type Contestant, type Metrics, summarise, type Turn, type TurnLimits, takeTurns } from "../turns.ts";
+import { type Metrics, summarise, type TurnLimits, takeTurns } from "../turns.ts";
 import { type OurNetwork, withFreeLab, withOurNetwork } from "./ours.ts";
 import {
   PATH_BACKENDS,
@@ -95,7 +95,7 @@ function scenariosOf(backend: PathBackend, family: Family): Scenario[] {
 }
 
 async function measureBackend(backend: PathBackend, family: Family, wish: TurnWish, context: Context) {
-  const { tell, isStopped, host, effort } = context;
+  const { tell, keep, isStopped, host, effort } = context;
   tell(`making the networks (${backend}, IPv${family})`);
   await withOurNetwork(backend, family, context, (ours) =>
     withPlainNetwork(backend, family, ours.sizes, context, async (plain, tracking) => {
@@ -108,34 +108,12 @@ async function measureBackend(backend: PathBackend, family: Family, wish: TurnWi
         });
         const more = tracking === null || effort.isQuick ? [] : [contestant(TRACKING, tracking)];
         const contestants = [contestant(OURS, ours), contestant(PLAIN, plain), ...more];
-        await measureScenario(name, contestants, context);
+        await takeTurns(contestants, limitsOf(effort), isStopped, (taken) =>
+          keep(summarise({ suite: "network", scenario: name }, taken, METRIC_TABLE)),
+        );
       }
     }),
   );
-}
-
-/** Keeps what whole rounds found, also when a turn is cut off by an interruption or fails; then its error is thrown. */
-async function measureScenario(
-  scenario: string,
-  contestants: readonly Contestant[],
-  { keep, effort, isStopped }: Context,
-): Promise<void> {
-  const taken = new Map(contestants.map(({ subject }) => [subject, [] as Turn[]] as const));
-  const recorded = contestants.map(({ subject, turn }) => ({
-    subject,
-    turn: async () => {
-      const found = await turn();
-      taken.get(subject)?.push(found);
-      return found;
-    },
-  }));
-  try {
-    await takeTurns(recorded, limitsOf(effort), isStopped);
-  } finally {
-    const rounds = Math.min(...[...taken.values()].map((turns) => turns.length));
-    const whole = new Map([...taken].map(([subject, turns]) => [subject, turns.slice(0, rounds)]));
-    if (rounds > 0) keep(summarise({ suite: "network", scenario }, whole, METRIC_TABLE));
-  }
 }
 
 /**

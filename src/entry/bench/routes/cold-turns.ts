@@ -33,7 +33,8 @@ export async function measureCold(context: Context, routes: number): Promise<voi
     }),
   );
   const limits = { least: effort.least, most: effort.most, withinMs: effort.scenarioMs * SHARE };
-  const taken = await takeTurns(contestants, limits, isStopped);
   const units = { "first diff": "ms", "whole process": "ms" } as const;
-  keep(summarise({ suite: "routes", scenario }, taken, { units, references: [REFERENCE] }));
+  await takeTurns(contestants, limits, isStopped, (taken) =>
+    keep(summarise({ suite: "routes", scenario }, taken, { units, references: [REFERENCE] })),
+  );
 }

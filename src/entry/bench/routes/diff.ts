@@ -1,7 +1,7 @@
 import type { Family } from "../../../net/address.ts";
 import { runChild } from "../child.ts";
 import type { Context } from "../context.ts";
-import { type Contestant, summarise, type Turn, takeTurns } from "../turns.ts";
+import { type Contestant, type Metrics, summarise, type Turn, takeTurns } from "../turns.ts";
 import { DIFF_CASES } from "./diff-cases.ts";
 import { ENGINES, REFERENCE, SUBJECTS } from "./engines.ts";
 import { nameRoutes } from "./scenario.ts";
@@ -61,12 +61,13 @@ async function take(
   { effort, isStopped, keep, tell }: Context,
   scenario: string,
   contestants: readonly Contestant[],
-  units: Parameters<typeof summarise>[2]["units"],
+  units: Metrics["units"],
 ): Promise<void> {
   tell(scenario);
   const limits = { least: effort.least, most: effort.most, withinMs: effort.scenarioMs * SHARE };
-  const taken = await takeTurns(contestants, limits, isStopped);
-  keep(summarise({ suite: "routes", scenario }, taken, { units, references: [REFERENCE] }));
+  await takeTurns(contestants, limits, isStopped, (taken) =>
+    keep(summarise({ suite: "routes", scenario }, taken, { units, references: [REFERENCE] })),
+  );
 }
 
 /** Throws HostError when the process fails. */

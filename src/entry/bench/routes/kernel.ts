@@ -125,10 +125,11 @@ async function take(
   turn: () => Promise<Turn>,
 ): Promise<void> {
   const limits = { least, most: turns, withinMs };
-  const taken = await takeTurns([{ subject: SUBJECT, turn }], limits, isStopped);
-  const metrics = Object.keys(taken.get(SUBJECT)?.[0] ?? {});
-  const units = Object.fromEntries(metrics.map((metric) => [metric, unitOf(metric)]));
-  keep(summarise({ suite: "routes", scenario }, taken, { units, references: [] }));
+  await takeTurns([{ subject: SUBJECT, turn }], limits, isStopped, (taken) => {
+    const metrics = Object.keys(taken.get(SUBJECT)?.[0] ?? {});
+    const units = Object.fromEntries(metrics.map((metric) => [metric, unitOf(metric)]));
+    keep(summarise({ suite: "routes", scenario }, taken, { units, references: [] }));
+  });
 }
 
 function unitOf(metric: string): Unit {

@@ -1,9 +1,30 @@
 import { describe, expect, test } from "bun:test";
 import { isStable, type Measure } from "../../../../src/entry/bench/measure.ts";
-import { batch, type Contestant, single, summarise, takeTurns } from "../../../../src/entry/bench/turns.ts";
+import {
+  batch,
+  type Contestant,
+  single,
+  summarise,
+  type Taken,
+  type TurnLimits,
+  takeTurns,
+} from "../../../../src/entry/bench/turns.ts";
 
 const never = () => false;
 const LIMITS = { least: 2, most: 20, withinMs: 60_000 };
+
+/** The turns that were taken. */
+async function take(
+  contestants: readonly Contestant[],
+  limits: TurnLimits,
+  isStopped: () => boolean,
+): Promise<Taken> {
+  let found: Taken = new Map();
+  await takeTurns(contestants, limits, isStopped, (taken) => {
+    found = taken;
+  });
+  return found;
+}
 
 /** One that takes the given times, the last one for ever, and writes down that it was its turn. */
 function contestant(subject: string, times: readonly number[], order: string[] = []): Contestant {
@@ -21,24 +42,24 @@ function contestant(subject: string, times: readonly number[], order: string[] =
 describe("takeTurns", () => {
   test("lets contestants take turns, A B A B, until both are stable", async () => {
     const order: string[] = [];
-    await takeTurns([contestant("A", [5], order), contestant("B", [7], order)], LIMITS, never);
+    await take([contestant("A", [5], order), contestant("B", [7], order)], LIMITS, never);
     expect(order.join("")).toBe("AB".repeat(6));
   });
 
   test("goes on while one is unstable, up to the most", async () => {
     const wild = Array.from({ length: 20 }, (_, index) => 1 + index);
-    const taken = await takeTurns([contestant("A", [5]), contestant("B", wild)], LIMITS, never);
+    const taken = await take([contestant("A", [5]), contestant("B", wild)], LIMITS, never);
     expect([...taken.values()].map((turns) => turns.length)).toEqual([20, 20]);
   });
 
   test("begins none once the time is over, but never fewer than the least", async () => {
-    const taken = await takeTurns([contestant("A", [1, 9])], { ...LIMITS, least: 4, withinMs: 0 }, never);
+    const taken = await take([contestant("A", [1, 9])], { ...LIMITS, least: 4, withinMs: 0 }, never);
     expect(taken.get("A")).toHaveLength(4);
   });
 
   test("looks at the named metrics alone", async () => {
     let turn = 0;
-    const taken = await takeTurns(
+    const taken = await take(
       [{ subject: "A", turn: () => ({ ADD: single(1), "ADD CPU": single(++turn) }) }],
       { ...LIMITS, steady: ["ADD"] },
       never,
@@ -48,7 +69,7 @@ describe("takeTurns", () => {
 
   test("keeps whole rounds alone when it is stopped", async () => {
     const order: string[] = [];
-    const taken = await takeTurns(
+    const taken = await take(
       [contestant("A", [1, 2], order), contestant("B", [1, 2], order)],
       LIMITS,
       () => order.length === 5,
@@ -58,7 +79,34 @@ describe("takeTurns", () => {
 
   test("throws what a turn throws", async () => {
     const broken = { subject: "A", turn: () => Promise.reject(new Error("no such plugin")) };
-    expect(takeTurns([broken], LIMITS, never)).rejects.toThrow("no such plugin");
+    await expect(take([broken], LIMITS, never)).rejects.toThrow("no such plugin");
+  });
+
+  test("gives what there is of whole rounds before it throws", async () => {
+    let turn = 0;
+    const breaking: Contestant = {
+      subject: "B",
+      turn: () => {
+        if (++turn === 3) throw new Error("cut off");
+        return { ADD: single(turn) };
+      },
+    };
+    const kept: Taken[] = [];
+    const work = takeTurns(
+      [contestant("A", [1, 2]), breaking],
+      LIMITS,
+      never,
+      (taken) => void kept.push(taken),
+    );
+    await expect(work).rejects.toThrow("cut off");
+    expect(kept.map((taken) => [...taken.values()].map((turns) => turns.length))).toEqual([[2, 2]]);
+  });
+
+  test("gives nothing when there is no round", async () => {
+    const use = () => expect.unreachable();
+    await takeTurns([contestant("A", [1])], LIMITS, () => true, use);
+    const broken = { subject: "A", turn: () => Promise.reject(new Error("no such plugin")) };
+    await expect(takeTurns([broken], LIMITS, never, use)).rejects.toThrow("no such plugin");
   });
 });
 
@@ -69,7 +117,7 @@ describe("summarise", () => {
 
   test("gives each subject's median, interval and percentile, and ratios to the references", async () => {
     const times = [10, 12, 11, 13, 9, 10];
-    const taken = await takeTurns(
+    const taken = await take(
       [
         contestant("ours", times),
         contestant(

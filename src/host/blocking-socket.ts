@@ -1,7 +1,8 @@
 import { FFIType, ptr } from "bun:ffi";
-import { type Address, addressBits, type Family, formatAddress } from "../net/address.ts";
+import { type Address, type Family, formatAddress } from "../net/address.ts";
 import { HostError } from "./errors.ts";
 import { openLibc } from "./libc.ts";
+import { encodeAddress } from "./netlink.ts";
 
 const CALLS = {
   socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
@@ -131,15 +132,12 @@ function wrap(fd: number, end: Uint8Array): BlockingSocket {
 }
 
 /** struct sockaddr_in (16 bytes) or sockaddr_in6 (28): family in the machine's order, port and address in the network's. */
-function encodeEnd({ family, value }: Address, port: number): Uint8Array {
+function encodeEnd(address: Address, port: number): Uint8Array {
+  const { family } = address;
   const bytes = new Uint8Array(family === 4 ? 16 : MAX_END_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint16(0, AF[family], true);
   view.setUint16(2, port);
-  const at = family === 4 ? 4 : 8;
-  const count = addressBits(family) / 8;
-  for (let index = 0; index < count; index++) {
-    view.setUint8(at + index, Number((value >> BigInt(8 * (count - 1 - index))) & 0xffn));
-  }
+  bytes.set(encodeAddress(address), family === 4 ? 4 : 8);
   return bytes;
 }

@@ -1,6 +1,15 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { errnoOf } from "./errors.ts";
 
+/** Permissions of a file, and of folders that are missing on the way to it. */
+export interface Modes {
+  readonly file: number;
+  readonly folder: number;
+}
+/** State of the node; and what a person asked for, who may be another one later. */
+const PRIVATE: Modes = { file: 0o600, folder: 0o700 };
+export const PUBLIC: Modes = { file: 0o644, folder: 0o755 };
+
 /** What `read` gives; null when the file it wants is not there. */
 export function unlessMissing<T>(read: () => T): T | null {
   try {
@@ -23,25 +32,25 @@ export function temporaryOf(path: string): string {
 }
 
 /** Writes a file in place; whatever fails names it: open(2) tells its path, write(2) on a full disk does not. */
-export function writeNamed(path: string, text: string): void {
+export function writeNamed(path: string, text: string, mode: number = PRIVATE.file): void {
   try {
-    writeFileSync(path, text, { mode: 0o600 });
+    writeFileSync(path, text, { mode });
   } catch (error) {
     if (error instanceof Error && !error.message.includes(path)) error.message += ` '${path}'`;
     throw error;
   }
 }
 
-/** Temp file in the same folder, then rename: a reader sees the old text or the new one, never a part. */
-export function replaceFile(path: string, text: string): void {
+/** For an absolute path. Temp file in the same folder, then rename: a reader sees the old text or the new one, never a part. */
+export function replaceFile(path: string, text: string, modes: Modes = PRIVATE): void {
   const folder = folderOf(path);
   const temporary = temporaryOf(path);
   try {
-    writeNamed(temporary, text);
+    writeNamed(temporary, text, modes.file);
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    writeNamed(temporary, text);
+    mkdirSync(folder, { recursive: true, mode: modes.folder });
+    writeNamed(temporary, text, modes.file);
   }
   renameSync(temporary, path);
 }

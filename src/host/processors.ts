@@ -6,7 +6,7 @@ import { openLibc } from "./libc.ts";
 const SET_BYTES = 128;
 
 /** Numbers of the processors that this process may run on, in order; one at least. */
-export function allowedProcessors(): number[] {
+function allowedProcessors(): number[] {
   const found = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
   return parseProcessors(found ?? "0");
 }

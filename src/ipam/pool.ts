@@ -31,3 +31,17 @@ export function bitmapBytes(capacity: number): number {
 
 /** Makes an empty pool; the WASM module and the plain-TypeScript twin both offer one. */
 export type PoolFactory = (capacity: number) => AddressPool;
+
+/** Throws RangeError unless `value` is a whole number in `least` … `most`; WASM would truncate it silently. */
+export function requireInteger(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new RangeError(`${name} must be an integer in ${least} … ${most}, got ${value}`);
+  }
+}
+
+/** Throws RangeError unless a bitmap is as long as that of the pool, in bytes. */
+export function requireLength(bitmap: Uint8Array, wanted: number): void {
+  if (bitmap.length !== wanted) {
+    throw new RangeError(`bitmap must be ${wanted} bytes, got ${bitmap.length}`);
+  }
+}

@@ -1,12 +1,5 @@
-import { type AddressPool, bitmapBytes, MAX_SLOTS } from "../ipam/pool.ts";
+import { type AddressPool, bitmapBytes, MAX_SLOTS, requireInteger, requireLength } from "../ipam/pool.ts";
 import { instantiatePool } from "./module.ts";
-
-/** Throws RangeError unless `value` is a whole number in `least` … `most`; WASM would truncate it silently. */
-function requireInteger(name: string, value: number, least: number, most: number): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new RangeError(`${name} must be an integer in ${least} … ${most}, got ${value}`);
-  }
-}
 
 /**
  * An empty pool of `capacity` slots (1 … MAX_SLOTS) kept in its own WASM memory.
@@ -44,9 +37,7 @@ export function createWasmPool(capacity: number): AddressPool {
     count: () => wasm.count(),
     bytes: () => bitmap.slice(),
     load(bytes) {
-      if (bytes.length !== bitmap.length) {
-        throw new RangeError(`bitmap must be ${bitmap.length} bytes, got ${bytes.length}`);
-      }
+      requireLength(bytes, bitmap.length);
       bitmap.set(bytes);
       wasm.trim();
     },

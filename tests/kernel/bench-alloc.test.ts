@@ -23,20 +23,18 @@ const leftovers = () =>
 /** A quick run; what it kept. */
 async function run(change: Partial<Context>): Promise<Measure[]> {
   const kept: Measure[] = [];
-  await measureHostLocal(
-    {
-      host: createHost(),
-      cleaner: createHost(),
-      self: [BINARY],
-      effort: QUICK,
-      tell: () => undefined,
-      keep: (measures) => void kept.push(...measures),
-      note: () => undefined,
-      isStopped: () => false,
-      ...change,
-    },
-    [],
-  );
+  await measureHostLocal({
+    host: createHost(),
+    cleaner: createHost(),
+    self: [BINARY],
+    effort: QUICK,
+    peers,
+    tell: () => undefined,
+    keep: (measures) => void kept.push(...measures),
+    note: () => undefined,
+    isStopped: () => false,
+    ...change,
+  });
   return kept;
 }
 

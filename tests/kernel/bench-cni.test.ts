@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { measureCni } from "../../src/entry/bench/cni/suite.ts";
 import { type Context, QUICK } from "../../src/entry/bench/context.ts";
 import type { Measure } from "../../src/entry/bench/measure.ts";
+import { findPeers, type Peers } from "../../src/entry/bench/peers.ts";
 import { parseResults } from "../../src/entry/bench/results.ts";
 import { createHost } from "../../src/host/linux.ts";
 import type { Host } from "../../src/host/machine.ts";
@@ -28,7 +29,7 @@ const left = (pid: number) =>
   );
 
 /** A quick run in this process: what it measured, and its notes. `stopAfter`: no turn once so much was kept. */
-async function measure(host: Host, stopAfter = Number.POSITIVE_INFINITY) {
+async function measure(host: Host, peers: readonly Peers[], stopAfter = Number.POSITIVE_INFINITY) {
   const measures: Measure[] = [];
   const notes: string[] = [];
   const context: Context = {
@@ -36,6 +37,7 @@ async function measure(host: Host, stopAfter = Number.POSITIVE_INFINITY) {
     cleaner: createHost(),
     self: [BINARY],
     effort: { ...QUICK, least: 1, most: 1 },
+    peers,
     tell: () => undefined,
     keep: (found) => void measures.push(...found),
     note: (text) => void notes.push(text),
@@ -46,7 +48,7 @@ async function measure(host: Host, stopAfter = Number.POSITIVE_INFINITY) {
 }
 
 test("the suite measures us, the system's reference plugins and the floor in each scenario, and leaves nothing", async () => {
-  const { measures, notes } = await measure(createHost());
+  const { measures, notes } = await measure(createHost(), await findPeers(createHost(), []));
   expect([...new Set(measures.map(({ scenario }) => scenario))]).toEqual(SCENARIOS);
   for (const scenario of SCENARIOS) {
     const subjects = new Set(
@@ -74,13 +76,8 @@ test("the suite measures us, the system's reference plugins and the floor in eac
 }, 240_000);
 
 test("without reference plugins and a compiler minicni stands alone, and notes say how to get them", async () => {
-  const real = createHost();
-  const bare: Host = {
-    ...real,
-    isFile: (path) => !path.includes("/cni/") && real.isFile(path),
-    findProgram: () => null,
-  };
-  const { measures, notes } = await measure(bare, 12);
+  const bare: Host = { ...createHost(), findProgram: () => null };
+  const { measures, notes } = await measure(bare, [], 12);
   expect([...new Set(measures.map(({ subject }) => subject))]).toEqual(["minicni"]);
   expect(notes).toEqual([
     expect.stringContaining("apt-get install containernetworking-plugins"),

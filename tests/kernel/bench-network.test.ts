@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
+import { PATH_BACKENDS } from "../../src/entry/bench/backends.ts";
 import { QUICK } from "../../src/entry/bench/context.ts";
-import { PATH_BACKENDS } from "../../src/entry/bench/network/plain.ts";
 import { PROBES, type ProbeOptions, probeArgv } from "../../src/entry/bench/network/probe.ts";
 import { createNetworkSuite, withPlainNetwork } from "../../src/entry/bench/network/suite.ts";
 import { METRICS, measureTurn } from "../../src/entry/bench/network/turn.ts";
@@ -139,6 +139,7 @@ test("while another command changes the lab the suite measures nothing, and says
     cleaner: host,
     self: [],
     effort: QUICK,
+    peers: [],
     tell: () => {},
     keep: () => expect.unreachable(),
     note: () => {},

@@ -24,6 +24,7 @@ function createContext() {
     cleaner: createHost(),
     self: [BINARY],
     effort: QUICK,
+    peers: [],
     tell: () => {},
     keep: (measures) => void kept.push(...measures),
     note: () => {},

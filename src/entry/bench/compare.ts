@@ -1,4 +1,4 @@
-import { formatKey, type Interval, LEAST_TURNS, type Measure } from "./measure.ts";
+import { FLOOR, formatKey, type Interval, LEAST_TURNS, type Measure } from "./measure.ts";
 import type { Results } from "./results.ts";
 
 /** What a comparison says of one measure. "unsure": too few turns, or another machine and nobody to relate to. */
@@ -64,10 +64,7 @@ function peersOf(measure: Measure, { measures }: Results): string[] {
   const subjects = measures
     .filter((other) => isSameScenario(measure, other) && !OURS.has(other.subject))
     .map(({ subject }) => subject);
-  return [
-    ...subjects.filter((subject) => subject !== "floor"),
-    ...subjects.filter((name) => name === "floor"),
-  ];
+  return [...subjects.filter((subject) => subject !== FLOOR), ...subjects.filter((name) => name === FLOOR)];
 }
 
 /** How many times the peer's value ours is, from whichever of the two the run has the ratio with. */

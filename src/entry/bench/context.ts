@@ -1,5 +1,6 @@
 import type { Host } from "../../host/machine.ts";
 import type { Measure } from "./measure.ts";
+import type { Peers } from "./peers.ts";
 
 /** How much is repeated. Times in milliseconds. */
 export interface Effort {
@@ -26,6 +27,8 @@ export interface Context {
   /** The command line that runs this program. */
   readonly self: readonly string[];
   readonly effort: Effort;
+  /** The reference plugins of this machine; none: we stand alone. */
+  readonly peers: readonly Peers[];
   /** What is done now, for a person who waits. */
   readonly tell: (text: string) => void;
   /** Takes what a scenario found; from then on it is kept, whatever happens. */

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
-import type { Backend } from "../../topology/path.ts";
+import { PATH_BACKENDS, type PathBackend } from "./backends.ts";
 import type { BenchProgram } from "./index.ts";
+import { ENGINES, type EngineName } from "./routes/engines.ts";
 
 /**
  * Commands by which the benchmarks run themselves in processes and namespaces of their own; no person needs them. What
@@ -24,15 +25,15 @@ export function addHiddenCommands(program: Command, { host, print }: BenchProgra
     print(await runWarmRoutes(await Bun.stdin.text()));
   });
   add("cold-routes", "the first route diff of this process")
-    .addOption(new Option("--engine <name>").choices(["wasm", "twin", "map"]).makeOptionMandatory())
+    .addOption(new Option("--engine <name>").choices(ENGINES).makeOptionMandatory())
     .requiredOption("--routes <number>", "an even number", Number)
-    .action(async ({ engine, routes }: { engine: "wasm" | "twin" | "map"; routes: number }) => {
+    .action(async ({ engine, routes }: { engine: EngineName; routes: number }) => {
       const { runColdRoutes } = await import("./routes/cold.ts");
       print(await runColdRoutes(engine, routes));
     });
   add("pass", "an agent's passes in the namespace we are in, with a NodeList on stdin")
-    .addOption(new Option("--backend <name>").choices(["host-gw", "vxlan"]).makeOptionMandatory())
-    .action(async ({ backend }: { backend: Backend }) => {
+    .addOption(new Option("--backend <name>").choices(PATH_BACKENDS).makeOptionMandatory())
+    .action(async ({ backend }: { backend: PathBackend }) => {
       const { createSubject, measurePasses } = await import("./routes/pass.ts");
       print(
         JSON.stringify(await measurePasses(await Bun.stdin.text(), backend, createSubject(host, backend))),

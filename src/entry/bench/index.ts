@@ -1,20 +1,24 @@
+import { resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { HostError } from "../../host/errors.ts";
+import { PUBLIC, replaceFile } from "../../host/files.ts";
 import { createHost } from "../../host/linux.ts";
 import type { Host } from "../../host/machine.ts";
 import { FAMILIES, type Family } from "../../net/address.ts";
+import { catchSignals } from "../interrupt.ts";
 import { compareResults, formatComparison } from "./compare.ts";
 import { FULL, QUICK, type Suite } from "./context.ts";
-import { keepFile } from "./files.ts";
 import { addHiddenCommands } from "./hidden.ts";
 import { observeLoad } from "./machine.ts";
 import { SUITES, type SuiteName } from "./measure.ts";
+import { findPeers, peerFolders } from "./peers.ts";
 import { createProgress } from "./progress.ts";
 import { formatDocument, formatSummary } from "./report/document.ts";
 import { formatResults, parseResults, type Results } from "./results.ts";
 import { MAX_NODES } from "./routes/cluster.ts";
+import type { RoutesOptions } from "./routes/suite.ts";
 import { runSuites } from "./run.ts";
-import { ALL_ROUTES, loadSuite, type RoutesChoice } from "./suites.ts";
+import { ALL_ROUTES, loadSuite } from "./suites.ts";
 
 /** What `minicni bench …` works with: `print` writes to stdout, `self` is the command line that runs this program. */
 export interface BenchProgram {
@@ -33,8 +37,6 @@ interface RunOptions {
 /** Exit codes beside 0 (all measured) and 2 (misused). */
 const FAILED = 1;
 const REGRESSION = 3;
-/** 128 + the signal's number, as a shell tells it. */
-const INTERRUPTED = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
  * `minicni bench …`. Returns the exit code: 0 measured, 1 something failed, 2 misused, 3 slower than `--against`, 130 or
@@ -54,7 +56,7 @@ export async function runBench(
     .configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) });
   const add = (name: string, suites: readonly SuiteName[], description: string, routes = ALL_ROUTES) =>
     addRunOptions(program.command(name).description(description)).action(
-      async (options: RunOptions & Partial<RoutesChoice>) => {
+      async (options: RunOptions & Partial<RoutesOptions>) => {
         exitCode = await run(bench, suites, options, { ...routes, ...options });
       },
     );
@@ -108,20 +110,15 @@ async function run(
   { host, self, print }: BenchProgram,
   names: readonly SuiteName[],
   { quick, json, out, against }: RunOptions,
-  routes: RoutesChoice,
+  routes: RoutesOptions,
 ): Promise<number> {
   // Read first: who learns after half an hour that the file is not there has lost it.
   const before = against === undefined ? null : readResults(host, against);
   const suites = new Map<SuiteName, Suite>();
   for (const name of names) suites.set(name, await loadSuite(name, routes));
-  let signal: keyof typeof INTERRUPTED | null = null;
-  const stop = (name: keyof typeof INTERRUPTED) => () => {
-    if (signal === null) host.log(`${name}: removing what was made; the results so far are kept`);
-    signal = name;
-    host.deadline.interrupt(`${name} came`);
-  };
-  const listeners = { SIGINT: stop("SIGINT"), SIGTERM: stop("SIGTERM") } as const;
-  process.on("SIGINT", listeners.SIGINT).on("SIGTERM", listeners.SIGTERM);
+  const interruption = catchSignals(host.deadline, (name) =>
+    host.log(`${name}: removing what was made; the results so far are kept`),
+  );
   const progress = createProgress((line) => host.log(line));
   try {
     const { results, faults } = await runSuites({
@@ -131,21 +128,22 @@ async function run(
       host,
       cleaner: createHost(),
       load: observeLoad(),
+      peers: await findPeers(host, peerFolders()),
       tell: progress.tell,
       save: (found) => {
-        if (out !== undefined) keepFile(out, formatResults(found));
+        if (out !== undefined) replaceFile(resolve(out), formatResults(found), PUBLIC);
       },
-      interruptedBy: () => signal,
+      interruptedBy: interruption.signal,
     });
     print(json === true ? formatResults(results) : formatSummary(results));
     for (const fault of faults) host.log(fault);
     const isSlower = before !== null && compare(results, before, json === true ? host.log : print);
-    if (signal !== null) return INTERRUPTED[signal];
+    if (interruption.signal() !== null) return interruption.exitCode();
     if (faults.length > 0) return FAILED;
     return isSlower ? REGRESSION : 0;
   } finally {
     progress.close();
-    process.off("SIGINT", listeners.SIGINT).off("SIGTERM", listeners.SIGTERM);
+    interruption.release();
   }
 }
 
@@ -163,7 +161,7 @@ function readResults(host: Host, path: string): Results {
 
 function writeReport({ host }: BenchProgram, path: string, folder: string): void {
   for (const [name, text] of Object.entries(formatDocument(readResults(host, path)))) {
-    keepFile(`${folder}/${name}`, text);
+    replaceFile(resolve(folder, name), text, PUBLIC);
   }
 }
 

@@ -1,7 +1,7 @@
 import { cpus, loadavg, release, totalmem } from "node:os";
 import type { Host } from "../../host/machine.ts";
 import { VERSION } from "../version.ts";
-import { findPeers } from "./peers.ts";
+import type { Peers } from "./peers.ts";
 import type { Machine } from "./results.ts";
 
 /** Programs whose version says something about figures: how it is asked, and what in the answer it is. */
@@ -37,9 +37,8 @@ function observeHypervisor(host: Host): string | null {
 }
 
 /** Versions of ourselves and of the programs that take part; one that is not here is left out. */
-export async function observeVersions(host: Host): Promise<Record<string, string>> {
+export async function observeVersions(host: Host, peers: readonly Peers[]): Promise<Record<string, string>> {
   const versions: Record<string, string> = { minicni: VERSION, bun: Bun.version };
-  const peers = await findPeers(host);
   if (peers.length > 0) versions["reference plugins"] = peers.map(({ version }) => version).join(" and ");
   for (const [name, argv, pattern] of PROGRAMS) {
     if (host.findProgram(argv[0] ?? "") === null) continue;

@@ -46,8 +46,11 @@ export interface Measure extends MeasureKey {
   readonly ratios: readonly Ratio[];
 }
 
+/** The subject that does the kernel work of a call and nothing else (`cni/floor.c`). */
+export const FLOOR = "floor";
+
 /** A median is called stable when half its interval is at most this part of it. */
-export const STABLE = 0.05;
+const STABLE = 0.05;
 /** Fewer turns have no 95 % interval of the median (see `medianInterval`). */
 export const LEAST_TURNS = 6;
 

@@ -22,7 +22,7 @@ export function peerFolders(): string[] {
  * The reference plugins to measure against: those of the system, then those of `more` folders. Of two folders with one
  * version the first counts. Empty: none is installed.
  */
-export async function findPeers(host: Host, more: readonly string[] = peerFolders()): Promise<Peers[]> {
+export async function findPeers(host: Host, more: readonly string[]): Promise<Peers[]> {
   const system = FOLDERS.find((folder) => isComplete(host, folder));
   const found: Peers[] = [];
   for (const folder of [...(system === undefined ? [] : [system]), ...more]) {

@@ -1,8 +1,9 @@
 import { HostError, messageOf, OverdueError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import type { Context, Effort, Suite } from "./context.ts";
-import { observeMachine, observeTicks, observeVersions } from "./machine.ts";
+import { observeMachine, observeTicks, observeVersions, type Ticks } from "./machine.ts";
 import type { Measure, SuiteName } from "./measure.ts";
+import type { Peers } from "./peers.ts";
 import type { Results } from "./results.ts";
 
 /** What is to be run, and where results go meanwhile. */
@@ -16,6 +17,7 @@ export interface RunRequest {
   readonly cleaner: Host;
   /** Of the machine when the run begins; see `observeLoad`. */
   readonly load: number;
+  readonly peers: readonly Peers[];
   readonly tell: (text: string) => void;
   /** Takes the results so far, after each scenario and at the end. */
   readonly save: (results: Results) => void;
@@ -34,9 +36,9 @@ const MUCH_STOLEN = 0.05;
 
 /** Runs the suites one after the other; one that fails does not keep the others from running. */
 export async function runSuites(request: RunRequest): Promise<Outcome> {
-  const { suites, effort, self, host, cleaner, load, tell, save, interruptedBy } = request;
+  const { suites, effort, self, host, cleaner, load, peers, tell, save, interruptedBy } = request;
   const machine = observeMachine(cleaner);
-  const versions = await observeVersions(cleaner);
+  const versions = await observeVersions(cleaner, peers);
   const began = new Date().toISOString();
   const ticks = observeTicks(cleaner);
   const notes: string[] = [];
@@ -67,6 +69,7 @@ export async function runSuites(request: RunRequest): Promise<Outcome> {
       cleaner,
       self,
       effort,
+      peers,
       tell: (text) => tell(`${name}: ${text}`),
       keep: (found) => {
         measures.push(...found);
@@ -108,10 +111,7 @@ function markLoad(load: number, cpus: number, tell: (text: string) => void): str
   return [mark];
 }
 
-function markStolen(
-  before: { stolen: number; all: number },
-  after: { stolen: number; all: number },
-): string[] {
+function markStolen(before: Ticks, after: Ticks): string[] {
   const part = (after.stolen - before.stolen) / Math.max(1, after.all - before.all);
   if (part <= MUCH_STOLEN) return [];
   return [`busy: the hypervisor gave ${(part * 100).toFixed(0)} % of the processor time to others`];

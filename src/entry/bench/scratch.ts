@@ -40,9 +40,7 @@ export async function withScratch<T>(
       memory,
       addNamespaces: async (names) => {
         const paths = names.map((name) => `${NAMESPACES}/${prefix}${name}`);
-        await host.execute([
-          ...names.map((name) => describe({ op: "netns.add", name: `${prefix}${name}` }, HOST)),
-        ]);
+        await host.execute(names.map((name) => describe({ op: "netns.add", name: `${prefix}${name}` })));
         return paths;
       },
     });
@@ -51,8 +49,8 @@ export async function withScratch<T>(
   }
 }
 
-function describe(operation: Operation, netns: NetnsPath): Step {
-  return { ...operation, netns, why: "a place of its own for the benchmark" };
+function describe(operation: Operation): Step {
+  return { ...operation, netns: HOST, why: "a place of its own for the benchmark" };
 }
 
 /** Removes what the chosen runs left. */
@@ -64,7 +62,7 @@ async function sweep(cleaner: Host, isChosen: (pid: number) => boolean): Promise
     });
   const namespaces = ours(NAMESPACES);
   if (namespaces.length > 0) {
-    await cleaner.execute(namespaces.map((name) => describe({ op: "netns.del", name }, HOST)));
+    await cleaner.execute(namespaces.map((name) => describe({ op: "netns.del", name })));
   }
   for (const folder of [DISK, MEMORY]) {
     for (const name of ours(folder)) rmSync(`${folder}/${name}`, { recursive: true, force: true });

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
+import { catchSignals } from "../interrupt.ts";
 import { labDown } from "./down.ts";
 import { withLabLock } from "./exclusive.ts";
 import { toJson } from "./json.ts";
@@ -92,29 +93,20 @@ async function demo(
   // With --json stdout is the document alone.
   const say = (line: string) => (isJson ? host.log(line) : print(`${line}\n`));
   // What runs now is cut short; the removal in `finally` then happens once, whichever signal came.
-  let interruptedBy = 0;
-  const stop = (exitCode: number, signal: string) => () => {
-    interruptedBy = exitCode;
-    host.deadline.interrupt(signal);
-  };
-  const interrupted = stop(130, "SIGINT");
-  const terminated = stop(143, "SIGTERM");
   refuseForeignLab(host);
-  process.on("SIGINT", interrupted);
-  process.on("SIGTERM", terminated);
+  const interruption = catchSignals(host.deadline);
   try {
     await labUp(wish, self, host, say);
     const exitCode = await test(isJson, self, host, print);
-    return interruptedBy === 0 ? exitCode : interruptedBy;
+    return interruption.exitCode() || exitCode;
   } catch (error) {
-    if (interruptedBy !== 0) return interruptedBy;
+    if (interruption.signal() !== null) return interruption.exitCode();
     throw error;
   } finally {
     // The handlers stay until all is gone: without them a signal would kill us halfway, and leave the lab.
     host.deadline.renew(DOWN_TIME_MS);
     await labDown(self, host, say);
-    process.off("SIGINT", interrupted);
-    process.off("SIGTERM", terminated);
+    interruption.release();
   }
 }
 

@@ -56,13 +56,7 @@ export async function labUp(
   say: (line: string) => void,
 ): Promise<void> {
   checkWish(wish);
-  const left = labNamespaces(host);
-  if (readLab(host) !== null || left.length > 0) {
-    throw new HostError(
-      `there is a lab already (${left.length} namespaces)`,
-      "remove it first: minicni lab down",
-    );
-  }
+  refuseSecondLab(host);
   const isWanted = ({ network }: LabRange) => wish.families.includes(network.family);
   const layout = describeLab(wish, UNDERLAY.filter(isWanted), CLUSTER.filter(isWanted));
   writeLayout(host, layout, wish.backend);
@@ -77,6 +71,16 @@ export async function labUp(
   );
   await addPods(pods, self, host);
   say(`attached ${pods.length} pods`);
+}
+
+/** Throws HostError where there is a lab, whole or in parts. */
+export function refuseSecondLab(host: Host): void {
+  const left = labNamespaces(host);
+  if (readLab(host) === null && left.length === 0) return;
+  throw new HostError(
+    `there is a lab already (${left.length} namespaces)`,
+    "remove it first: minicni lab down",
+  );
 }
 
 function describeUnderlay({ length }: readonly LabSubnet[]): string {

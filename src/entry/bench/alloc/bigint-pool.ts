@@ -1,5 +1,10 @@
-import { type AddressPool, bitmapBytes, MAX_SLOTS } from "../../../ipam/pool.ts";
-import { requireInteger, requireLength } from "./check-integer.ts";
+import {
+  type AddressPool,
+  bitmapBytes,
+  MAX_SLOTS,
+  requireInteger,
+  requireLength,
+} from "../../../ipam/pool.ts";
 import { countOnes } from "./words-pool.ts";
 
 /** Bits looked at first for a free slot; doubled while there is none, so that a scan as a whole stays linear. */

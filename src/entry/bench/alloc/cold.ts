@@ -1,5 +1,5 @@
 import { bitmapBytes } from "../../../ipam/pool.ts";
-import { type EngineName, loadEngine } from "./engines.ts";
+import { ENGINES, type EngineName, loadEngine } from "./engines.ts";
 import { describePlace } from "./workload.ts";
 
 /** How full the range is in which a fresh process allocates. */
@@ -41,14 +41,8 @@ export async function runColdAlloc(engine: string): Promise<string> {
 }
 
 function parseColdEngine(text: string): { name: EngineName; length: number } {
-  const [name, length] = text.split("/");
-  switch (name) {
-    case "WASM":
-    case "Uint32Array":
-    case "Set of strings":
-    case "BigInt":
-      return { name, length: Number(length ?? "16") };
-    default:
-      throw new RangeError(`no engine is called ${text}`);
-  }
+  const [name, length = "16"] = text.split("/");
+  const engine = ENGINES.find((known) => known === name);
+  if (engine === undefined) throw new RangeError(`no engine is called ${text}`);
+  return { name: engine, length: Number(length) };
 }

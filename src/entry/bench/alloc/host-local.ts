@@ -1,7 +1,6 @@
 import { rmSync } from "node:fs";
 import { HostError } from "../../../host/errors.ts";
 import type { Context } from "../context.ts";
-import { findPeers, type Peers } from "../peers.ts";
 import { type Scratch, withScratch } from "../scratch.ts";
 import { type Metrics, single, summarise, type Turn, takeTurns } from "../turns.ts";
 import { fillInParts } from "./fill-store.ts";
@@ -28,14 +27,14 @@ interface Store {
 
 /**
  * Whole calls of the real plugins as IPAM plugins: host-local, which has a file for each address and looks into all of
- * them, and ours on a store of the same form; `folders`: newer ones than the system's. Needs root.
+ * them, and ours on a store of the same form. Needs root.
  */
-export async function measureHostLocal(context: Context, folders: readonly string[]): Promise<void> {
+export async function measureHostLocal(context: Context): Promise<void> {
   if (process.getuid?.() !== 0) {
     context.note("Allocators: host-local's method was left out: it needs root.");
     return;
   }
-  const peers = await findPeers(context.host, folders);
+  const { peers } = context;
   if (peers.length === 0) {
     context.note(
       "Allocators: no host-local, ours was measured alone: `apt-get install containernetworking-plugins`, or name its folder by CNI_PEERS.",
@@ -45,7 +44,7 @@ export async function measureHostLocal(context: Context, folders: readonly strin
     const fullnesses = length === HUGE.length ? HUGE.fullnesses : FULLNESSES;
     for (const fullness of context.effort.isQuick ? [0, 0.999] : fullnesses) {
       if (context.isStopped()) return;
-      await withScratch(context, (scratch) => measureStores(context, scratch, peers, length, fullness));
+      await withScratch(context, (scratch) => measureStores(context, scratch, length, fullness));
     }
   }
 }
@@ -53,7 +52,6 @@ export async function measureHostLocal(context: Context, folders: readonly strin
 async function measureStores(
   context: Context,
   scratch: Scratch,
-  peers: readonly Peers[],
   length: number,
   fullness: number,
 ): Promise<void> {
@@ -64,7 +62,7 @@ async function measureStores(
   const place = { dataDir: `${scratch.disk}/${OURS}`, stateDir: `${scratch.memory}/state`, netns };
   const stores: readonly Store[] = [
     { ...place, subject: OURS, argv: context.self, type: OURS },
-    ...peers.map(({ folder, version }, index) => ({
+    ...context.peers.map(({ folder, version }, index) => ({
       ...place,
       subject: `${THEIRS} ${version}`,
       argv: [`${folder}/${THEIRS}`],

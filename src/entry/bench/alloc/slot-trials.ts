@@ -3,7 +3,7 @@ import type { Trial, TrialFactory } from "./trial.ts";
 import type { Workload } from "./workload.ts";
 
 /** Operations of one sample; fewer where fewer slots are free, or where a sample would take too long. */
-export const SAMPLE = 256;
+const SAMPLE = 256;
 /** With fewer free slots than these a sample would be too short for the clock: see {@link isPaired}. */
 const LEAST_FREE = 64;
 /** Most slots that a trial goes through before it begins again. */

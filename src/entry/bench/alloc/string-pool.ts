@@ -1,6 +1,11 @@
-import { type AddressPool, bitmapBytes, MAX_SLOTS } from "../../../ipam/pool.ts";
+import {
+  type AddressPool,
+  bitmapBytes,
+  MAX_SLOTS,
+  requireInteger,
+  requireLength,
+} from "../../../ipam/pool.ts";
 import { formatAddress, parseAddress } from "../../../net/address.ts";
-import { requireInteger, requireLength } from "./check-integer.ts";
 
 /** A pool that needs no slots where addresses come and go as text. */
 export interface StringPool extends AddressPool {

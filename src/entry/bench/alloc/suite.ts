@@ -1,5 +1,4 @@
 import type { Suite } from "../context.ts";
-import { peerFolders } from "../peers.ts";
 import { measureFresh } from "./fresh.ts";
 import { measureHostLocal } from "./host-local.ts";
 import { measureWarm } from "./warm.ts";
@@ -11,5 +10,5 @@ import { measureWarm } from "./warm.ts";
 export const measureAlloc: Suite = async (context) => {
   await measureWarm(context);
   await measureFresh(context);
-  await measureHostLocal(context, peerFolders());
+  await measureHostLocal(context);
 };

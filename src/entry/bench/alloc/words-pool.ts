@@ -1,5 +1,10 @@
-import { type AddressPool, bitmapBytes, MAX_SLOTS } from "../../../ipam/pool.ts";
-import { requireInteger, requireLength } from "./check-integer.ts";
+import {
+  type AddressPool,
+  bitmapBytes,
+  MAX_SLOTS,
+  requireInteger,
+  requireLength,
+} from "../../../ipam/pool.ts";
 
 /**
  * A rival of the WASM pool: its algorithm in plain TypeScript, on 32-bit words (the widest that need no BigInt). Bits at

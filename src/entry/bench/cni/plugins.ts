@@ -35,7 +35,7 @@ export const NETWORK = "bench";
 export const BRIDGE = "bench0";
 export const POD_INTERFACE = "eth0";
 /** A /16 from the block for benchmarks (RFC 2544); its first address is the gateway. */
-export const SUBNET = "198.18.0.0/16";
+const SUBNET = "198.18.0.0/16";
 export const GATEWAY = "198.18.0.1";
 export const PREFIX_LENGTH = 16;
 /** 100 Mbit/s with a burst of 1 MB, in bits. */
@@ -46,7 +46,7 @@ const FIRST_PORT = 20_000;
 const NO_FOLDER = "/opt/cni/bin";
 
 /** The subject's name of reference plugins. */
-export function peerSubject({ version }: Peers): string {
+function peerSubject({ version }: Peers): string {
   return `bridge + host-local ${version}`;
 }
 

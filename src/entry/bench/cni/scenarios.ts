@@ -1,5 +1,6 @@
 import { inParallel } from "../../lab/parallel.ts";
 import type { Context } from "../context.ts";
+import { FLOOR } from "../measure.ts";
 import {
   batch,
   type Contestant,
@@ -11,7 +12,7 @@ import {
   takeTurns,
 } from "../turns.ts";
 import type { Cost } from "./call.ts";
-import { FLOOR, type Meter, type Side } from "./side.ts";
+import type { Meter, Side } from "./side.ts";
 
 /** Ratios are to us and to the least that the kernel work takes. */
 const REFERENCES = ["minicni", FLOOR];

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { HostError, OverdueError } from "../../../host/errors.ts";
 import type { NetnsPath } from "../../../plan/step.ts";
 import type { Context } from "../context.ts";
+import { FLOOR } from "../measure.ts";
 import type { Scratch } from "../scratch.ts";
 import { addPod, type Cost, deletePod, measureProgram, type Pod } from "./call.ts";
 import { floorArgv } from "./floor.ts";
@@ -40,7 +41,6 @@ export interface Stage {
   readonly pods: number;
 }
 
-export const FLOOR = "floor";
 const BRIDGE_MAC = "0a:58:c6:12:00:01";
 
 /** A node with pods for one set of plugins. `name` is part of namespace and folder names. */

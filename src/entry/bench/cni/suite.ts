@@ -1,14 +1,14 @@
 import { inParallel } from "../../lab/parallel.ts";
 import { fillStore } from "../alloc/fill-store.ts";
 import type { Context, Suite } from "../context.ts";
-import { findPeers, type Peers } from "../peers.ts";
+import { FLOOR } from "../measure.ts";
 import { withScratch } from "../scratch.ts";
 import { single } from "../turns.ts";
 import { measureProgram } from "./call.ts";
 import { compileFloor, floorArgv } from "./floor.ts";
 import { CNI_VERSION, describePlugins, type Extras, NO_EXTRAS, type PluginSet } from "./plugins.ts";
 import { keepTurns, measureBurst, measureSequential, sequentialLimits } from "./scenarios.ts";
-import { createFloorSide, createPluginSide, FLOOR, type Side, type Stage, tryOut } from "./side.ts";
+import { createFloorSide, createPluginSide, type Side, type Stage, tryOut } from "./side.ts";
 
 /** What kubelet lets run on a node by default (`--max-pods`). */
 const MAX_PODS = 110;
@@ -27,22 +27,21 @@ const CHAINS: readonly { readonly name: string; readonly extras: Extras }[] = [
 /** Everybody who is measured. */
 interface Cast {
   readonly plugins: readonly PluginSet[];
-  readonly peers: readonly Peers[];
   /** The compiled floor; null without a compiler. */
   readonly floor: string | null;
 }
 
-/** ADD and DEL of this binary beside the reference plugins of this machine (see `findPeers`). */
+/** ADD and DEL of this binary beside the reference plugins of this machine . */
 export const measureCni: Suite = async (context) => {
   await withScratch(context, async (scratch) => {
-    const peers = await findPeers(context.host);
+    const { peers } = context;
     if (peers.length === 0) {
       context.note(
         "cni: no reference plugins here, so that minicni stands alone: apt-get install containernetworking-plugins, or name a folder by CNI_PEERS",
       );
     }
     const floor = await compileFloor(context, scratch.disk);
-    const cast = { plugins: describePlugins(context.self, peers), peers, floor };
+    const cast = { plugins: describePlugins(context.self, peers), floor };
     const meter = context.host.findProgram("time");
     if (meter === null)
       context.note("cni: peak memory is left out: it needs GNU time (apt-get install time)");
@@ -124,7 +123,7 @@ async function measureChains(stage: Stage, cast: Cast): Promise<void> {
   for (const { name, extras } of CHAINS) {
     if (context.isStopped()) return;
     const scenario = `chain: ${name}`;
-    const isPossible = cast.peers.length > 0 || !(extras.portmap || extras.bandwidth);
+    const isPossible = context.peers.length > 0 || !(extras.portmap || extras.bandwidth);
     if (!isPossible) {
       context.note(`cni: ${scenario} is left out: the plugins portmap and bandwidth are not here`);
       continue;

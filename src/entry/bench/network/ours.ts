@@ -7,10 +7,11 @@ import { LAB_DEVICE, labNetns, netnsPath } from "../../../topology/lab.ts";
 import { TUNNEL_NAMES } from "../../../topology/tunnel.ts";
 import { labDown } from "../../lab/down.ts";
 import { withLabLock } from "../../lab/exclusive.ts";
-import { labNamespaces, readLab, requireLab } from "../../lab/state.ts";
-import { labUp } from "../../lab/up.ts";
+import { requireLab } from "../../lab/state.ts";
+import { labUp, refuseSecondLab } from "../../lab/up.ts";
+import type { PathBackend } from "../backends.ts";
 import type { Context } from "../context.ts";
-import type { PathBackend, Sizes } from "./plain.ts";
+import type { Sizes } from "./plain.ts";
 import type { NetworkPath } from "./turn.ts";
 
 /** A lab of ours that stands. */
@@ -25,16 +26,11 @@ const NODES = ["node1", "node2"] as const;
 const BRIDGE = "minicni0";
 const LinksSchema = v.array(v.looseObject({ ifname: v.string(), mtu: v.number() }));
 
-/** Throws HostError where there is a lab, whole or in parts: it is somebody else's. To be asked under the lab's lock. */
-export function refuseForeignLab(host: Host): void {
-  if (readLab(host) === null && labNamespaces(host).length === 0) return;
-  throw new HostError("there is a lab already", "remove it (minicni lab down) and measure again");
-}
-
 /** Runs `work` while nobody else changes the lab. Throws HostError when there is one, or somebody does. */
 export async function withFreeLab(host: Host, work: () => Promise<void>): Promise<void> {
   await withLabLock("bench network", host, async () => {
-    refuseForeignLab(host);
+    // Before labUp does it as well: behind it whatever lab there is would be taken for ours, and removed.
+    refuseSecondLab(host);
     await work();
   });
 }

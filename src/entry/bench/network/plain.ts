@@ -3,10 +3,7 @@ import { macOfName } from "../../../net/mac.ts";
 import { hostPrefix, type Prefix } from "../../../net/prefix.ts";
 import type { NetnsPath, Operation, Plan, Step } from "../../../plan/step.ts";
 import { describeLab, type LabRange, type UnderlayRange } from "../../../topology/lab.ts";
-
-/** How the nodes of a cluster reach each other's pods. */
-export const PATH_BACKENDS = ["host-gw", "vxlan"] as const;
-export type PathBackend = (typeof PATH_BACKENDS)[number];
+import type { PathBackend } from "../backends.ts";
 
 /** MTUs in bytes, as the network has them that this one is compared with. */
 export interface Sizes {

@@ -2,19 +2,12 @@ import { HostError } from "../../../host/errors.ts";
 import type { Host } from "../../../host/machine.ts";
 import type { Family } from "../../../net/address.ts";
 import type { NetnsPath } from "../../../plan/step.ts";
+import { PATH_BACKENDS, type PathBackend } from "../backends.ts";
 import type { Context, Effort, Suite } from "../context.ts";
 import { withScratch } from "../scratch.ts";
 import { type Metrics, summarise, type TurnLimits, takeTurns } from "../turns.ts";
 import { type OurNetwork, withFreeLab, withOurNetwork } from "./ours.ts";
-import {
-  PATH_BACKENDS,
-  type PathBackend,
-  PLAIN_NAMESPACES,
-  type PlainNamespace,
-  plainAddress,
-  planPlain,
-  type Sizes,
-} from "./plain.ts";
+import { PLAIN_NAMESPACES, type PlainNamespace, plainAddress, planPlain, type Sizes } from "./plain.ts";
 import { METRICS, measureTurn, type NetworkPath, type TurnWish } from "./turn.ts";
 
 const PLAIN = "plain veth + bridge";

@@ -1,5 +1,5 @@
 /** Colours of subjects, in their order: told apart by people who see no red or green as well (Okabe and Ito, 2008). */
-export const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"] as const;
+const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"] as const;
 export const INK = "#222";
 export const FAINT = "#777";
 const GRID = "#e4e4e4";

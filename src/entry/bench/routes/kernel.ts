@@ -2,6 +2,7 @@ import { HostError } from "../../../host/errors.ts";
 import { formatNodeList } from "../../../kube/nodelist.ts";
 import type { Family } from "../../../net/address.ts";
 import type { Backend } from "../../../topology/path.ts";
+import { PATH_BACKENDS } from "../backends.ts";
 import { runChild } from "../child.ts";
 import type { Context } from "../context.ts";
 import type { Unit } from "../measure.ts";
@@ -29,8 +30,6 @@ const QUIET_MS = { full: 5_000, quick: 500 } as const;
 const MANY_STEPS = 100;
 
 const SUBJECT = "minicni agent";
-/** Ways to peers that are measured; `auto` is one of them or both. */
-export const BACKENDS = ["host-gw", "vxlan"] as const satisfies readonly Backend[];
 
 /** The metrics of an agent, and their units. */
 const AGENT_UNITS = {
@@ -55,7 +54,7 @@ export async function measureKernel(
 ): Promise<void> {
   const cluster = describeCluster(nodes, families);
   const { isQuick } = context.effort;
-  for (const backend of BACKENDS) {
+  for (const backend of PATH_BACKENDS) {
     const scenario = `${nameNodes(nodes, families)}, ${backend}`;
     context.tell(`${scenario}: passes`);
     await take(context, scenario, isQuick ? ONCE : PASSES, async () => {

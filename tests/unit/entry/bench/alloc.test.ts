@@ -158,6 +158,7 @@ async function run(
     cleaner: host,
     self: ["/bin/false"],
     effort: { ...QUICK, turnMs: 0.1 },
+    peers: [],
     tell: () => undefined,
     keep: (measures) => void kept.push(...measures),
     note: (text) => void notes.push(text),
@@ -227,7 +228,7 @@ describe("the suite", () => {
   test("leaves whole plugins out without root, and says so", async () => {
     const getuid = spyOn(process, "getuid").mockReturnValue(1000);
     try {
-      const { kept, notes } = await run((context) => measureHostLocal(context, []));
+      const { kept, notes } = await run(measureHostLocal);
       expect([kept, notes]).toEqual([[], ["Allocators: host-local's method was left out: it needs root."]]);
     } finally {
       getuid.mockRestore();

@@ -102,6 +102,6 @@ describe("minicni bench", () => {
   test("measures nothing when the results can't be kept", async () => {
     writeFileSync(`${FOLDER}/file`, "");
     const { exitCode, told } = await routes("--out", `${FOLDER}/file/results.json`);
-    expect([exitCode, told]).toEqual([1, expect.stringContaining("EEXIST")]);
+    expect([exitCode, told]).toEqual([1, expect.stringContaining("ENOTDIR")]);
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { iperfClientArgv, iperfServerArgv, parseIperf } from "../../../../src/entry/bench/network/iperf.ts";
-import { refuseForeignLab } from "../../../../src/entry/bench/network/ours.ts";
 import { PLAIN_NAMESPACES, plainAddress, planPlain } from "../../../../src/entry/bench/network/plain.ts";
 import { parseProbe, probeArgv } from "../../../../src/entry/bench/network/probe.ts";
+import { refuseSecondLab } from "../../../../src/entry/lab/up.ts";
 import { createHost } from "../../../../src/host/linux.ts";
 import type { Host } from "../../../../src/host/machine.ts";
 import { parseProcessors } from "../../../../src/host/processors.ts";
@@ -178,12 +178,12 @@ test.each([
     listFolder: (path) => (path === "/run/netns" ? names : []),
     readFile: (path) => (text !== null && path.endsWith("lab.json") ? LAB : text),
   };
-  expect(() => refuseForeignLab(host)).toThrow("there is a lab already");
+  expect(() => refuseSecondLab(host)).toThrow("there is a lab already");
 });
 
 test("no lab is in no way, whatever other namespaces there are", () => {
   const host: Host = { ...createHost(), listFolder: () => ["mbench-1-node1"], readFile: () => null };
-  expect(() => refuseForeignLab(host)).not.toThrow();
+  expect(() => refuseSecondLab(host)).not.toThrow();
 });
 
 test("a kernel's list of processors is read with its ranges", () => {

@@ -36,6 +36,7 @@ function createContext(overrides: Partial<Context> = {}) {
     cleaner: host,
     self: ["/bin/minicni"],
     effort: { isQuick: false, least: 1, most: 1, scenarioMs: 0, turnMs: 0.1 },
+    peers: [],
     tell: (text) => void told.push(text),
     keep: (measures) => void kept.push(...measures),
     note: (text) => void notes.push(text),

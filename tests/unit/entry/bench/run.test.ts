@@ -33,6 +33,7 @@ async function run(
   const outcome = await runSuites({
     suites: new Map(Object.entries(suites) as [SuiteName, Suite][]),
     effort: QUICK,
+    peers: [],
     self: ["/bin/false"],
     host,
     cleaner: host,
@@ -73,6 +74,7 @@ describe("runSuites", () => {
     const work = runSuites({
       suites: new Map([["alloc", suite]]),
       effort: QUICK,
+      peers: [],
       self: [],
       host,
       cleaner: host,

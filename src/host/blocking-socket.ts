@@ -2,7 +2,7 @@ import { FFIType, ptr } from "bun:ffi";
 import { type Address, type Family, formatAddress } from "../net/address.ts";
 import { HostError } from "./errors.ts";
 import { openLibc } from "./libc.ts";
-import { encodeAddress } from "./netlink.ts";
+import { encodeAddress } from "./netlink/message.ts";
 
 const CALLS = {
   socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },

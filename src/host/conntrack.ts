@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Address, formatAddress } from "../net/address.ts";
-import { ask, attributes, decodeAddress, encodeAddress, type Message } from "./netlink.ts";
+import { ask, attributes, decodeAddress, encodeAddress, type Message } from "./netlink/message.ts";
 
 /** include/uapi/linux/netfilter/{nfnetlink,nfnetlink_conntrack}.h. */
 const NETLINK_NETFILTER = 12;

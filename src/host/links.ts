@@ -1,7 +1,7 @@
 import type { Address } from "../net/address.ts";
 import type { ObservedAddress, ObservedLink } from "../plan/state.ts";
 import { HostError } from "./errors.ts";
-import { ask, attributes, decodeAddress, encodeAddress, type Message } from "./netlink.ts";
+import { ask, attributes, decodeAddress, encodeAddress, type Message } from "./netlink/message.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;

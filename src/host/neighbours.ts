@@ -1,6 +1,6 @@
 import type { ObservedFdb, ObservedNeighbour } from "../plan/state.ts";
-import { dumpInto, readAddress } from "./netlink.ts";
-import type { Page } from "./netlink-socket.ts";
+import { dumpInto, readAddress } from "./netlink/message.ts";
+import type { Page } from "./netlink/socket.ts";
 
 /** include/uapi/linux/{rtnetlink,neighbour}.h. */
 const RTM_NEWNEIGH = 28;

@@ -9,8 +9,8 @@ import {
 } from "../plan/route-table.ts";
 import type { RouteLookup } from "../plan/state.ts";
 import { HostError } from "./errors.ts";
-import { dumpInto, encodeAddress, encodeRequest, readAddress, type Visit } from "./netlink.ts";
-import { createPage, type NetlinkSocket, type Page, withNetlink } from "./netlink-socket.ts";
+import { dumpInto, encodeAddress, encodeRequest, readAddress, type Visit } from "./netlink/message.ts";
+import { createPage, type NetlinkSocket, type Page, withNetlink } from "./netlink/socket.ts";
 
 /** include/uapi/linux/rtnetlink.h. */
 const RTM_NEWROUTE = 24;

@@ -1,5 +1,5 @@
-import { encodeRequest } from "../../../host/netlink.ts";
-import { createPage } from "../../../host/netlink-socket.ts";
+import { encodeRequest } from "../../../host/netlink/message.ts";
+import { createPage } from "../../../host/netlink/socket.ts";
 import { collectRoutes } from "../../../host/routes.ts";
 import type { Family } from "../../../net/address.ts";
 import { FLAG_GATEWAY, FLAG_ONLINK, ROUTE_WORDS, type RouteTable, WORD } from "../../../plan/route-table.ts";

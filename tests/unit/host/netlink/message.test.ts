@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { receiveAnswers } from "../../../src/host/netlink.ts";
-import type { Page } from "../../../src/host/netlink-socket.ts";
+import { receiveAnswers } from "../../../../src/host/netlink/message.ts";
+import type { Page } from "../../../../src/host/netlink/socket.ts";
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;

@@ -1,6 +1,6 @@
-import type { Address } from "../net/address.ts";
-import { BusyError, HostError } from "./errors.ts";
-import { createPage, type NetlinkSocket, type Page, withNetlink } from "./netlink-socket.ts";
+import type { Address } from "../../net/address.ts";
+import { BusyError, HostError } from "../errors.ts";
+import { createPage, type NetlinkSocket, type Page, withNetlink } from "./socket.ts";
 
 /** Message types and flags of include/uapi/linux/{netlink,rtnetlink}.h. */
 const NLMSG_ERROR = 2;

@@ -1,6 +1,6 @@
 import { ptr } from "bun:ffi";
-import { HostError } from "./errors.ts";
-import { libc } from "./libc.ts";
+import { HostError } from "../errors.ts";
+import { libc } from "../libc.ts";
 
 /** Constants of include/uapi/linux/{socket,netlink}.h. */
 const AF_NETLINK = 16;

@@ -13,6 +13,7 @@ FIND_BUN = for b in node_modules/@oven/bun-linux-*/bin/bun node_modules/bun/bin/
 	if [ -x "$$b" ] && "$$b" --version >/dev/null 2>&1; then BUN="$$b"; break; fi; done; \
 	[ -n "$${BUN:-}" ] || { echo "no Bun found: run 'make deps'" >&2; exit 1; }
 BUILD_FLAGS = --compile --minify --bytecode --format=esm --splitting --no-compile-autoload-dotenv --no-compile-autoload-bunfig
+LAUNCHERS = $(addprefix installer/launcher/build/,launcher-amd64 launcher-arm64)
 SOURCES = $(shell find src wasm/assembly -name '*.ts' -o -name '*.c' -o -name '*.md' 2>/dev/null) $(wildcard wasm/asconfig*.json) package-lock.json
 WASM = wasm/build/minicni.wasm wasm/build/routes.wasm
 LAB_PACKAGES = iproute2 iptables
@@ -30,6 +31,16 @@ KUBERNETES_TESTS = $(addprefix tests/,e2e/kube-agent.test.ts e2e/kubectl.test.ts
 HOST_ARCH = $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
 BUN_TARGET_amd64 = bun-linux-x64-baseline
 BUN_TARGET_arm64 = bun-linux-arm64
+# The launcher, small and quick to start: compilers by architecture. A test builds into a folder of its own, with defines.
+CC_amd64 ?= $(if $(filter amd64,$(HOST_ARCH)),gcc,x86_64-linux-gnu-gcc)
+CC_arm64 ?= $(if $(filter arm64,$(HOST_ARCH)),gcc,aarch64-linux-gnu-gcc)
+CC_PACKAGE_amd64 = $(if $(filter amd64,$(HOST_ARCH)),gcc,gcc-x86-64-linux-gnu)
+CC_PACKAGE_arm64 = $(if $(filter arm64,$(HOST_ARCH)),gcc,gcc-aarch64-linux-gnu)
+LAUNCHER_BUILD ?= installer/launcher/build
+LAUNCHER_FLAGS = -std=c11 -Os -Wall -Wextra -Werror -ffreestanding -nostdlib -static -no-pie -fno-pie -fno-ident \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
+	-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro -s
+LAUNCHER_DEFINES ?=
 IMAGE ?=
 IMAGE_SOURCES = $(addprefix installer/,build-image.ts debian.ts dockerfile.ts elf.ts licences.ts oci.ts project.ts rootfs.ts)
 
@@ -57,7 +68,7 @@ wasm/build/minicni.wasm: wasm/assembly/pool.ts wasm/asconfig.json node_modules/.
 wasm/build/routes.wasm: wasm/assembly/routes.ts wasm/asconfig-routes.json node_modules/.minicni-installed
 	$(call compile_wasm,wasm/asconfig-routes.json)
 
-dist/minicni: $(WASM) $(SOURCES)
+dist/minicni: $(WASM) $(LAUNCHERS) $(SOURCES)
 	$(FIND_BUN)
 	mkdir -p dist/build
 	# Built elsewhere and moved: a running binary can't be written ("text file busy"). Under its own name, which Bun puts
@@ -70,6 +81,22 @@ install: build
 	mkdir -p "$(DESTDIR)/opt/cni/bin"
 	dist/minicni install --bin-dir "$(abspath $(DESTDIR)/opt/cni/bin)" --conf-dir "$(abspath $(DESTDIR)/etc/cni/net.d)"
 
+# What the runtime executes as the plugin, for a node of either architecture. Moved into place: two may build at once.
+define build_launcher
+	compiler="$(CC_$(1))"
+	if ! command -v "$${compiler%% *}" >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		$(call install_packages,$(CC_PACKAGE_$(1)))
+	fi
+	command -v "$${compiler%% *}" >/dev/null || \
+	{ echo "no '$$compiler' found: install $(CC_PACKAGE_$(1)), or name a C compiler by CC_$(1)" >&2; exit 1; }
+	mkdir -p $(@D)
+	$$compiler $(LAUNCHER_FLAGS) $(LAUNCHER_DEFINES) -o $@.$$$$ $<
+	mv $@.$$$$ $@
+endef
+
+$(addprefix $(LAUNCHER_BUILD)/,launcher-amd64 launcher-arm64): $(LAUNCHER_BUILD)/launcher-%: installer/launcher/launcher.c installer/launcher/linux.h
+	$(call build_launcher,$*)
+
 # For a node of either architecture, whatever this machine is. Bun fetches the other runtime, once.
 define build_for
 	$(FIND_BUN)
@@ -78,10 +105,10 @@ define build_for
 	mv dist/build/$(1)/minicni dist/$(1)/minicni
 endef
 
-dist/amd64/minicni: $(WASM) $(SOURCES)
+dist/amd64/minicni: $(WASM) $(LAUNCHERS) $(SOURCES)
 	$(call build_for,amd64)
 
-dist/arm64/minicni: $(WASM) $(SOURCES)
+dist/arm64/minicni: $(WASM) $(LAUNCHERS) $(SOURCES)
 	$(call build_for,arm64)
 
 # Debian's programs are fetched once, not with each change of ours: `make clean` for those of today.
@@ -159,7 +186,7 @@ typecheck: deps $(WASM)
 
 # With the binary that is in the image, and so in a release. Tests wait for kernels and agents more than they compute, so
 # that more files than a small machine has CPUs run beside each other.
-test: packages-test lint typecheck image-host
+test: packages-test lint typecheck $(LAUNCHERS) image-host
 	$(FIND_BUN)
 	MINICNI_BIN="$(CURDIR)/dist/$(HOST_ARCH)/minicni" "$$BUN" test --parallel=$(TEST_WORKERS)
 
@@ -191,4 +218,4 @@ k8s/minicni.yaml: k8s/flatten $(wildcard k8s/base/*.yaml)
 	k8s/flatten >$@.new && mv $@.new $@
 
 clean:
-	rm -rf dist wasm/build
+	rm -rf dist wasm/build installer/launcher/build

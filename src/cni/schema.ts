@@ -107,6 +107,7 @@ export const NetConfSchema = dictionary({
   stateDir: absent(v.string()),
   dataDir: absent(v.string()),
   deadline: absent(v.pipe(v.number(), v.minValue(0.1), v.maxValue(3600))),
+  executor: absent(v.picklist(["auto", "netlink", "iproute2"])),
   agentWait: absent(v.pipe(v.number(), v.minValue(0), v.maxValue(60))),
   [GC_KEYS[0]]: absent(AttachmentsSchema),
   [GC_KEYS[1]]: absent(AttachmentsSchema),

@@ -46,6 +46,14 @@ export async function runCli(args: string[], host: Host, print: (text: string) =
       const { runUninstall } = await import("./install/uninstall.ts");
       return runUninstall(rest, host, print);
     }
+    case "launcher": {
+      const { runLauncher } = await import("./launcher.ts");
+      return runLauncher(rest, host, print);
+    }
+    case "calls": {
+      const { runCalls } = await import("./agent/calls-alone.ts");
+      return runCalls(rest, host, print);
+    }
     case "bench": {
       const { runBench } = await import("./bench/index.ts");
       return runBench(rest, host, selfArgv(), print);

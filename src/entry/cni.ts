@@ -47,7 +47,8 @@ export interface Verbs {
   takeBack(call: Call, host: Host): Promise<void>;
 }
 
-const PLUGIN: Verbs = { run: dispatch, takeBack: del };
+/** Those of the pod network. */
+export const PLUGIN: Verbs = { run: dispatch, takeBack: del };
 
 /**
  * Answers one CNI call, by default as the pod network's plugin. Never throws: whatever goes wrong becomes the error
@@ -124,6 +125,7 @@ async function runCommand(
   }
   refuseOldVersion(command, conf);
   if (conf.deadline !== null) host.deadline.restart(conf.deadline * 1000);
+  host.useExecutor(conf.raw.executor ?? "auto");
   if (command !== "GC" && command !== "STATUS") refuseOwnNamespace(environment, raw.variables, host);
   const key = { network: conf.network, containerId, ifname };
   const call = { key, environment, conf, ...raw };

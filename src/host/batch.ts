@@ -4,15 +4,33 @@ import type { Deadline } from "./deadline.ts";
 import { HostError, OverdueError } from "./errors.ts";
 import { changeFile } from "./file-steps.ts";
 import type { Finished } from "./machine.ts";
-import { inNetns } from "./netns.ts";
+import { isMessageOperation } from "./netlink/encode.ts";
+import type { LinkRemover } from "./netlink/remover.ts";
+import { runMessages } from "./netlink/run.ts";
+import { inNetns, type OpenNetns } from "./netns.ts";
 import { setTxChecksum } from "./offload.ts";
 import { spawn } from "./spawn.ts";
 import { writeSysctls } from "./sysctl.ts";
 
-/** Neighbouring steps of one tool and one namespace, with their commands; never empty. */
+/** What carries out what `ip` and `bridge` can do: those programs, or messages to the kernel. */
+export type Engine = "iproute2" | "netlink";
+
+/** What steps are run with. */
+export interface Means {
+  readonly deadline: Deadline;
+  readonly engine: Engine;
+  readonly open: OpenNetns;
+  /** Removes links of our own namespace without holding this thread; absent: by a message as any other. */
+  readonly remover?: LinkRemover | undefined;
+}
+
+/**
+ * Neighbouring steps of one tool and one namespace, with their commands; never empty. Without commands they are messages
+ * to the kernel.
+ */
 export interface Batch {
   readonly steps: readonly Step[];
-  readonly commands: readonly Command[];
+  readonly commands: readonly Command[] | null;
 }
 
 /** What went wrong in a batch. */
@@ -31,21 +49,27 @@ export interface BatchFailure {
 export type Until = "first" | "each";
 
 /**
- * One `ip -batch -` for neighbouring steps of one namespace (one spawn each), one visit there for sysctls. `onFault`
- * gets each step whose words could not stand in a batch; without it such a step throws RangeError.
+ * One `ip -batch -` for neighbouring steps of one namespace (one spawn each), or one socket there for messages, one visit
+ * there for sysctls. `onFault` gets each step whose words could not stand in a batch; without it such a step throws
+ * RangeError.
  */
-export function toBatches(plan: Plan, onFault?: (step: Step, fault: RangeError) => void): Batch[] {
-  const batches: { steps: Step[]; commands: Command[] }[] = [];
+export function toBatches(
+  plan: Plan,
+  engine: Engine,
+  onFault?: (step: Step, fault: RangeError) => void,
+): Batch[] {
+  const batches: { steps: Step[]; commands: Command[] | null }[] = [];
   for (const step of plan) {
+    const last = batches.at(-1);
+    const isNear = last !== undefined && last.steps[0]?.netns === step.netns;
+    if (engine === "netlink" && isMessageOperation(step)) {
+      if (isNear && last.commands === null) last.steps.push(step);
+      else batches.push({ steps: [step], commands: null });
+      continue;
+    }
     const command = commandOf(step, onFault);
     if (command === null) continue;
-    const last = batches.at(-1);
-    const joins =
-      last !== undefined &&
-      isBatchTool(command.tool) &&
-      last.commands[0]?.tool === command.tool &&
-      last.steps[0]?.netns === step.netns;
-    if (joins) {
+    if (isNear && isBatchTool(command.tool) && last.commands?.[0]?.tool === command.tool) {
       last.steps.push(step);
       last.commands.push(command);
     } else {
@@ -74,30 +98,41 @@ function isBatchTool(tool: Command["tool"]): boolean {
  * Empty when all went well; at most one failure with `first`. OverdueError passes through; every other refusal of the
  * machine is a failure.
  */
-export async function runBatch(batch: Batch, until: Until, deadline: Deadline): Promise<BatchFailure[]> {
+export async function runBatch(batch: Batch, until: Until, means: Means): Promise<BatchFailure[]> {
   const netns = batch.steps[0]?.netns ?? HOST;
-  const [first] = batch.commands;
-  if (first === undefined) return [];
+  const { deadline, open } = means;
+  const { steps, commands } = batch;
   try {
+    if (commands === null) {
+      deadline.check(steps[0]?.why ?? "a message to the kernel");
+      if (means.remover !== undefined && netns === HOST && steps.every(isRemoval)) {
+        return await removeLinks(steps.filter(isRemoval), until, means.remover);
+      }
+      return inNetns(netns, () => runMessages(steps, until, open), open);
+    }
+    const [first] = commands;
+    if (first === undefined) return [];
     switch (first.tool) {
       case "ip":
       case "bridge":
-        return await runLines(first.tool, netns, batch, until, deadline);
+        return await runLines(first.tool, netns, { steps, commands }, until, means);
       case "sysctl":
         // One visit to the namespace for all of them.
-        return inNetns(netns, () =>
-          writeSysctls(batch.commands, until).map((failure) => ({ ...failure, tried: failure.index + 1 })),
+        return inNetns(
+          netns,
+          () => writeSysctls(commands, until).map((failure) => ({ ...failure, tried: failure.index + 1 })),
+          open,
         );
       case "ethtool":
-        inNetns(netns, () => setTxChecksum(first.name, first.txChecksum));
+        inNetns(netns, () => setTxChecksum(first.name, first.txChecksum), open);
         return [];
       case "file":
         changeFile(first.operation);
         return [];
       case "nft":
-        return await runRules(["nft", "-f", "-"], first.lines, netns, deadline);
+        return await runRules(["nft", "-f", "-"], first.lines, netns, means);
       case "iptables-restore":
-        return await runRules([first.program, "--noflush", "-w", "10"], first.lines, netns, deadline);
+        return await runRules([first.program, "--noflush", "-w", "10"], first.lines, netns, means);
     }
   } catch (error) {
     if (error instanceof HostError && !(error instanceof OverdueError)) {
@@ -109,6 +144,36 @@ export async function runBatch(batch: Batch, until: Until, deadline: Deadline): 
   }
 }
 
+type Removal = Extract<Step, { op: "link.del" }>;
+
+function isRemoval(step: Step): step is Removal {
+  return step.op === "link.del";
+}
+
+/** All at once: those that go together wait together. With `first`, one by one. */
+async function removeLinks(
+  steps: readonly Removal[],
+  until: Until,
+  remover: LinkRemover,
+): Promise<BatchFailure[]> {
+  const remove = async ({ name, isAtomic }: Removal, index: number): Promise<BatchFailure[]> => {
+    try {
+      await remover.remove(name);
+      return [];
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error;
+      const { message, hint } = error;
+      return [{ index, tried: isAtomic === true ? index : index + 1, message, hint }];
+    }
+  };
+  if (until === "each") return (await Promise.all(steps.map(remove))).flat();
+  for (const [index, step] of steps.entries()) {
+    const failures = await remove(step, index);
+    if (failures.length > 0) return failures;
+  }
+  return [];
+}
+
 const RULES_HINT =
   "see whether another program holds the xtables lock, and whether the line is understood by hand";
 
@@ -116,9 +181,9 @@ async function runRules(
   argv: readonly string[],
   lines: readonly string[],
   netns: string,
-  deadline: Deadline,
+  { deadline, open }: Means,
 ): Promise<BatchFailure[]> {
-  const child = await spawn({ argv, stdin: `${lines.join("\n")}\n`, netns }, deadline);
+  const child = await spawn({ argv, stdin: `${lines.join("\n")}\n`, netns }, deadline, open);
   if (child.exitCode === 0) return [];
   return [{ index: 0, tried: 1, message: told(child.stderr, child.timedOut), hint: RULES_HINT }];
 }
@@ -127,14 +192,14 @@ async function runRules(
 async function runLines(
   tool: "ip" | "bridge",
   netns: string,
-  batch: Batch,
+  { steps, commands }: { readonly steps: readonly Step[]; readonly commands: readonly Command[] },
   until: Until,
-  deadline: Deadline,
+  { deadline, open }: Means,
 ): Promise<BatchFailure[]> {
-  const lines = batch.commands.map((command) => ("words" in command ? command.words.join(" ") : ""));
+  const lines = commands.map((command) => ("words" in command ? command.words.join(" ") : ""));
   const argv = [tool, ...(until === "each" ? ["-force"] : []), "-batch", "-"];
-  const child = await spawn({ argv, stdin: `${lines.join("\n")}\n`, netns }, deadline);
-  return child.exitCode === 0 ? [] : parseBatchOutput(batch.steps, child);
+  const child = await spawn({ argv, stdin: `${lines.join("\n")}\n`, netns }, deadline, open);
+  return child.exitCode === 0 ? [] : parseBatchOutput(steps, child);
 }
 
 /** What the tool says behind a line that it did not do. */

@@ -1,7 +1,6 @@
 import { formatStep } from "../plan/format.ts";
 import type { Plan, Step } from "../plan/step.ts";
-import { type Batch, runBatch, toBatches } from "./batch.ts";
-import type { Deadline } from "./deadline.ts";
+import { type Batch, type Means, runBatch, toBatches } from "./batch.ts";
 import type { StepFailure } from "./machine.ts";
 
 /**
@@ -9,13 +8,13 @@ import type { StepFailure } from "./machine.ts";
  * Returns the failures in the plan's order, those that could not be written down first. Throws only OverdueError. A step is run once, but where the tool ends in
  * the middle of a batch without naming the line: then what is left is run again in halves.
  */
-export async function executeEach(plan: Plan, deadline: Deadline): Promise<StepFailure[]> {
+export async function executeEach(plan: Plan, means: Means): Promise<StepFailure[]> {
   const failures: StepFailure[] = [];
-  const batches = toBatches(plan, (step, { message }) => {
+  const batches = toBatches(plan, means.engine, (step, { message }) => {
     failures.push({ step, command: step.op, message });
   });
   for (const batch of batches) {
-    for (const { step, message } of await runWhole(batch, false, deadline))
+    for (const { step, message } of await runWhole(batch, false, means))
       failures.push({ step, command: formatStep(step), message });
   }
   return failures;
@@ -27,8 +26,8 @@ interface Refusal {
 }
 
 /** `isAgain`: the steps may have been run before. */
-async function runWhole(batch: Batch, isAgain: boolean, deadline: Deadline): Promise<Refusal[]> {
-  const found = await runBatch(batch, "each", deadline);
+async function runWhole(batch: Batch, isAgain: boolean, means: Means): Promise<Refusal[]> {
+  const found = await runBatch(batch, "each", means);
   const named = new Map(found.map(({ index, message }) => [index, message]));
   const unknown = found.find(({ index }) => index === null);
   // Killed, or not even begun (no such namespace, no such program): nothing is known to be done.
@@ -43,13 +42,13 @@ async function runWhole(batch: Batch, isAgain: boolean, deadline: Deadline): Pro
   if (step !== undefined && first === batch.steps.length - 1)
     return [...failures, { step, message: unknown.message }];
   const middle = (first + batch.steps.length) >> 1;
-  failures.push(...(await runWhole(part(batch, first, middle), true, deadline)));
-  failures.push(...(await runWhole(part(batch, middle, batch.steps.length), true, deadline)));
+  failures.push(...(await runWhole(part(batch, first, middle), true, means)));
+  failures.push(...(await runWhole(part(batch, middle, batch.steps.length), true, means)));
   return failures;
 }
 
 function part({ steps, commands }: Batch, from: number, to: number): Batch {
-  return { steps: steps.slice(from, to), commands: commands.slice(from, to) };
+  return { steps: steps.slice(from, to), commands: commands?.slice(from, to) ?? null };
 }
 
 /** What a second run says of a step that the first one has done: what was to go is gone, what was to be made is there. */

@@ -43,6 +43,11 @@ export function digestFile(path: string): string {
   return hash.digest("hex");
 }
 
+/** SHA-256 of what is in memory, in hex. */
+export function digestBytes(bytes: Uint8Array): string {
+  return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+}
+
 function forEachChunk(file: number, use: (chunk: Uint8Array) => void): void {
   const buffer = new Uint8Array(CHUNK_BYTES);
   for (;;) {
@@ -66,6 +71,9 @@ function perform(operation: FileOperation): void {
   switch (operation.op) {
     case "file.install":
       install(operation.from, operation.to, operation.mode);
+      break;
+    case "file.launcher":
+      replaceByRename(operation.to, operation.mode, (file) => writeWhole(file, operation.content));
       break;
     case "file.link":
       if (operation.kind === "symbolic") symlinkSync(operation.target, operation.path);
@@ -96,12 +104,12 @@ class ExistsError extends Error {
 function install(from: string, to: string, mode: number): void {
   const source = openSync(from, "r");
   try {
-    replaceByRename(to, mode, (file) =>
-      forEachChunk(source, (chunk) => {
-        for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at);
-      }),
-    );
+    replaceByRename(to, mode, (file) => forEachChunk(source, (chunk) => writeWhole(file, chunk)));
   } finally {
     closeSync(source);
   }
+}
+
+function writeWhole(file: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
 }

@@ -1,27 +1,49 @@
-import { readdirSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import type { NetnsPath } from "../plan/step.ts";
 import { flushConnections, trackedConnections } from "./conntrack.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
+import { chooseEngine, type ExecutorChoice } from "./engine.ts";
 import { executePlan } from "./execute.ts";
 import { executeEach } from "./execute-each.ts";
 import { digestFile, observeFile } from "./file-steps.ts";
-import { probeFolder, replaceFile, temporaryOf, unlessMissing } from "./files.ts";
+import { folderOf, probeFolder, replaceFile, temporaryOf, unlessMissing } from "./files.ts";
 import { observeAddresses, observeLink, observeLinks, observeRouteMtu } from "./links.ts";
 import { withAttachmentLock, withLock } from "./lock.ts";
 import type { Host } from "./machine.ts";
 import { watchKernel } from "./monitor.ts";
 import { observeForwarding, observeNeighbours } from "./neighbours.ts";
-import { isNetns } from "./netns.ts";
+import type { LinkRemover } from "./netlink/remover.ts";
+import { isNetns, type OpenNetns, openNetns } from "./netns.ts";
 import { observeTxChecksum } from "./offload.ts";
 import { lookupRoutes, observeRouteTable } from "./routes.ts";
 import { FALLBACK_PATH, spawn } from "./spawn.ts";
 
+/** Ways in which a machine is another one than that of a process that was started on it. */
+export interface HostOptions {
+  /** How the network namespace at a path is opened; `byPath`: as always. */
+  readonly open?: (path: NetnsPath, byPath: OpenNetns) => number;
+  /** For a process that serves many calls: removes links while others go on. */
+  readonly remover?: LinkRemover;
+  /** Where what is to be told goes; by default to stderr. */
+  readonly log?: (line: string) => void;
+}
+
 /** The real machine, for a call that may take as long as `deadline` says (by default: as long as it takes). */
-export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_INFINITY)): Host {
+export function createHost(
+  deadline: Deadline = createDeadline(Number.POSITIVE_INFINITY),
+  { open: openOther, remover, log = logToStderr }: HostOptions = {},
+): Host {
+  let executor: ExecutorChoice = "auto";
+  const open: OpenNetns = openOther === undefined ? openNetns : (path) => openOther(path, openNetns);
+  const means = () => ({ deadline, open, remover, engine: chooseEngine(executor, log) });
   return {
     deadline,
-    spawn: (request) => spawn(request, deadline),
-    execute: (plan) => executePlan(plan, deadline),
-    executeEach: (plan) => executeEach(plan, deadline),
+    useExecutor: (choice) => {
+      executor = choice;
+    },
+    spawn: (request) => spawn(request, deadline, open),
+    execute: async (plan) => executePlan(plan, means()),
+    executeEach: async (plan) => executeEach(plan, means()),
     link: observeLink,
     links: observeLinks,
     addresses: observeAddresses,
@@ -36,6 +58,7 @@ export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_I
     trackedConnections,
     isFile: (path) => unlessMissing(() => statSync(path).isFile()) ?? false,
     observeFile,
+    isMountPoint: (path) => unlessMissing(() => statSync(path).dev !== statSync(folderOf(path)).dev) ?? false,
     digestFile,
     findProgram: (name) => Bun.which(name, { PATH: process.env.PATH || FALLBACK_PATH }),
     probeFolder,
@@ -50,10 +73,10 @@ export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_I
     withLock: (path, timeoutMs, work) => withLock(path, timeoutMs, deadline, work),
     withAttachmentLock: (path, key, work, options) =>
       withAttachmentLock(path, key, deadline, work, options?.isOptional ?? false),
-    isNetns: (path) => unlessMissing(() => isNetns(path)) ?? false,
+    isNetns: (path) => unlessMissing(() => isNetns(path, open)) ?? false,
     namespaceId: (path) => {
       try {
-        const found = statSync(path);
+        const found = open === openNetns ? statSync(path) : statOpened(path, open);
         return `${found.dev}:${found.ino}`;
       } catch {
         // A path that can't even be looked at (ENAMETOOLONG, ELOOP, EACCES) is as good as none.
@@ -62,12 +85,23 @@ export function createHost(deadline: Deadline = createDeadline(Number.POSITIVE_I
     },
     bootId: () => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
     sleep: (milliseconds) => Bun.sleep(milliseconds),
-    log: (line) => {
-      try {
-        writeSync(2, `minicni: ${line}\n`);
-      } catch {
-        // Nobody reads it (EPIPE): no reason to fail in what is being told.
-      }
-    },
+    log,
   };
+}
+
+function statOpened(path: string, open: OpenNetns) {
+  const file = open(path);
+  try {
+    return fstatSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function logToStderr(line: string): void {
+  try {
+    writeSync(2, `minicni: ${line}\n`);
+  } catch {
+    // Nobody reads it (EPIPE): no reason to fail in what is being told.
+  }
 }

@@ -68,7 +68,32 @@ export async function withLock<T>(
   deadline: Deadline,
   work: () => T | Promise<T>,
 ): Promise<T> {
-  return hold(openLock(path), path, wholeFile, timeoutMs, deadline, work, false);
+  return inTurn(path, deadline, () =>
+    hold(openLock(path), path, wholeFile, timeoutMs, deadline, work, false),
+  );
+}
+
+/** The last of those in this process that want a lock, by its path. */
+const tails = new Map<string, Promise<void>>();
+
+/**
+ * One after the other, in the order in which they came: among calls of one process the lock is not left to chance, and
+ * nobody polls for what its neighbour holds.
+ */
+async function inTurn<T>(path: string, deadline: Deadline, work: () => Promise<T>): Promise<T> {
+  const before = tails.get(path);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  tails.set(path, promise);
+  try {
+    if (before !== undefined) {
+      await before;
+      deadline.check(`waiting for ${path}`);
+    }
+    return await work();
+  } finally {
+    if (tails.get(path) === promise) tails.delete(path);
+    resolve();
+  }
 }
 
 /** Runs `work` while no other call of this attachment (null: of any) runs, within the deadline. */

@@ -10,6 +10,7 @@ import type {
 } from "../plan/state.ts";
 import type { NetnsPath, Plan, Step } from "../plan/step.ts";
 import type { Deadline } from "./deadline.ts";
+import type { ExecutorChoice } from "./engine.ts";
 
 /** What a finished child left; `stdout` and `stderr` read to the end. */
 export interface Finished {
@@ -56,6 +57,8 @@ export interface Host {
   readonly deadline: Deadline;
   /** Runs a child to its end. Never throws for a non-zero exit; throws HostError when it can't be started. */
   spawn(request: SpawnRequest): Promise<Finished>;
+  /** From now on plans are run by this executor; before, by `auto`. */
+  useExecutor(choice: ExecutorChoice): void;
   /** Runs a plan; on failure takes back what was done and throws an ExecuteError. */
   execute(plan: Plan): Promise<void>;
   /**
@@ -97,6 +100,8 @@ export interface Host {
   isFile(path: string): boolean;
   /** What is at a path; null when nothing is. Throws what the disk says when that can't be known (EACCES). */
   observeFile(path: string): ObservedFile | null;
+  /** Whether another file system begins at a folder; false when it is not there. */
+  isMountPoint(path: string): boolean;
   /** SHA-256 of a regular file's content, in hex. Throws what the disk says. */
   digestFile(path: string): string;
   /** Where a program is on our PATH; null when it is not. */

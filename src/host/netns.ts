@@ -10,9 +10,23 @@ const NS_GET_NSTYPE = 0xb703;
 /** Without O_NONBLOCK a FIFO at the path would hold us until somebody writes to it. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
+/**
+ * Opens the namespace at a path; whoever calls closes the descriptor. Throws HostError, or what the disk says. A call
+ * that another process made for us brings the namespace of its sandbox along, whose path may mean nothing here.
+ */
+export type OpenNetns = (path: NetnsPath) => number;
+
+/** By the path itself. */
+export const openNetns: OpenNetns = (path) => openSync(path, OPEN_FLAGS);
+
+/** A second descriptor of an open namespace; whoever calls closes it. */
+export function duplicateDescriptor(fd: number): number {
+  return openSync(`/proc/self/fd/${fd}`, OPEN_FLAGS);
+}
+
 /** Whether the file at `path` is a network namespace (not one of another kind, nor any other file). */
-export function isNetns(path: NetnsPath): boolean {
-  const file = openSync(path, OPEN_FLAGS);
+export function isNetns(path: NetnsPath, open: OpenNetns = openNetns): boolean {
+  const file = open(path);
   try {
     return libc().ioctl(file, NS_GET_NSTYPE, null) === CLONE_NEWNET;
   } finally {
@@ -26,11 +40,11 @@ export function isNetns(path: NetnsPath): boolean {
  * Throws HostError when the path is not a network namespace; ends the process if the way back is barred, since
  * going on in a foreign namespace could touch a pod's network as if it were the host's.
  */
-export function inNetns<T>(path: NetnsPath, work: () => T): T {
+export function inNetns<T>(path: NetnsPath, work: () => T, open: OpenNetns = openNetns): T {
   if (path === HOST) return work();
   const home = openSync("/proc/thread-self/ns/net", "r");
   try {
-    enter(path);
+    enter(path, open);
     try {
       return work();
     } finally {
@@ -41,16 +55,20 @@ export function inNetns<T>(path: NetnsPath, work: () => T): T {
   }
 }
 
-function enter(path: NetnsPath): void {
-  let target: number;
+/** As {@link OpenNetns}, with every fault as a HostError that names the path. */
+export function openOrTell(path: NetnsPath, open: OpenNetns): number {
   try {
-    target = openSync(path, OPEN_FLAGS);
+    return open(path);
   } catch (error) {
     throw new HostError(
       `can't open the network namespace ${path}: ${String(error)}`,
       "is the sandbox still there?",
     );
   }
+}
+
+function enter(path: NetnsPath, open: OpenNetns): void {
+  const target = openOrTell(path, open);
   try {
     if (libc().setns(target, CLONE_NEWNET) !== 0) {
       throw new HostError(

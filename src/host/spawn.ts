@@ -6,7 +6,7 @@ import { HostError, messageOf } from "./errors.ts";
 import { libc } from "./libc.ts";
 import { heldLocks } from "./lock.ts";
 import type { Finished, SpawnRequest } from "./machine.ts";
-import { inNetns } from "./netns.ts";
+import { inNetns, type OpenNetns, openNetns } from "./netns.ts";
 
 /** fcntl.h of Linux, on all architectures we build for. */
 const O_CLOEXEC = 0o2000000;
@@ -31,18 +31,23 @@ export interface Usage {
  * to the end. A child that is too slow is killed with all of its process group. Throws HostError when the program
  * can't be started, OverdueError when the call's own time ends first.
  */
-export async function spawn(request: SpawnRequest, deadline: Deadline): Promise<Finished> {
-  return (await spawnMeasured(request, deadline)).finished;
+export async function spawn(
+  request: SpawnRequest,
+  deadline: Deadline,
+  open: OpenNetns = openNetns,
+): Promise<Finished> {
+  return (await spawnMeasured(request, deadline, open)).finished;
 }
 
 /** As {@link spawn}, with what the child took. */
 export async function spawnMeasured(
   request: SpawnRequest,
   deadline: Deadline,
+  open: OpenNetns = openNetns,
 ): Promise<{ readonly finished: Finished; readonly usage: Usage }> {
   const command = `\`${request.argv.join(" ")}\``;
   deadline.check(command);
-  const { child, began, stdout, stderr } = start(request);
+  const { child, began, stdout, stderr } = start(request, open);
   let timedOut = false;
   const kill = () => {
     timedOut = true;
@@ -77,7 +82,7 @@ async function within(milliseconds: number, work: Promise<unknown>): Promise<voi
   }
 }
 
-function start(request: SpawnRequest) {
+function start(request: SpawnRequest, open: OpenNetns) {
   const [program = ""] = request.argv;
   const path = request.env?.PATH || process.env.PATH || FALLBACK_PATH;
   const stdout = openPipe();
@@ -85,23 +90,27 @@ function start(request: SpawnRequest) {
   let began = 0;
   try {
     // The child is born while this thread is in the namespace; nothing is awaited in there.
-    const child = inNetns(request.netns ?? HOST, () => {
-      began = performance.now();
-      return Bun.spawn({
-        cmd: [...request.argv],
-        // A given environment is handed on as it is (SPEC §4, delegated plugins).
-        env: { ...(request.env ?? { ...process.env, LC_ALL: "C" }), PATH: path },
-        stdio: [
-          request.stdin === undefined ? "ignore" : new TextEncoder().encode(request.stdin),
-          stdout.writeEnd,
-          stderr.writeEnd,
-          // Not for other plugins: what those leave running would hold our locks for ever.
-          ...(request.env === undefined ? heldLocks() : []),
-        ],
-        // A process group of its own, so that what it started can be killed with it.
-        detached: true,
-      });
-    });
+    const child = inNetns(
+      request.netns ?? HOST,
+      () => {
+        began = performance.now();
+        return Bun.spawn({
+          cmd: [...request.argv],
+          // A given environment is handed on as it is (SPEC §4, delegated plugins).
+          env: { ...(request.env ?? { ...process.env, LC_ALL: "C" }), PATH: path },
+          stdio: [
+            request.stdin === undefined ? "ignore" : new TextEncoder().encode(request.stdin),
+            stdout.writeEnd,
+            stderr.writeEnd,
+            // Not for other plugins: what those leave running would hold our locks for ever.
+            ...(request.env === undefined ? heldLocks() : []),
+          ],
+          // A process group of its own, so that what it started can be killed with it.
+          detached: true,
+        });
+      },
+      open,
+    );
     return { child, began, stdout: collect(stdout.readEnd), stderr: collect(stderr.readEnd) };
   } catch (error) {
     for (const { readEnd } of [stdout, stderr]) closeSync(readEnd);

@@ -44,11 +44,16 @@ function isFileOperation(operation: Operation): operation is FileOperation {
   return /^(file|folder)\./.test(operation.op);
 }
 
-/** What does the same by hand (GNU coreutils); `install` too leaves a running program's old file alone. */
+/**
+ * What does the same by hand (GNU coreutils, but for the launcher, which is nowhere but in our binary); `install` too
+ * leaves a running program's old file alone.
+ */
 function fileWords(operation: FileOperation): string[] {
   switch (operation.op) {
     case "file.install":
       return ["install", "-m", operation.mode.toString(8).padStart(4, "0"), operation.from, operation.to];
+    case "file.launcher":
+      return ["minicni", "launcher", "--out", operation.to];
     case "file.link":
       return ["ln", ...(operation.kind === "symbolic" ? ["-s"] : []), operation.target, operation.path];
     case "file.rename":

@@ -106,12 +106,14 @@ export type IptablesVariant = "nft" | "legacy";
 /**
  * Changes of files, by absolute paths; none follows a symbolic link at the path it changes. `file.install`: a copy of
  * `from` by temp file (`<to>.tmp`), fsync and rename in the same folder, so that a running program is replaced too.
+ * `file.launcher`: the same with the launcher of ours, whose bytes the step brings along.
  * `file.link`: symbolic (`target` as it is written into the link) or a second name of the file `target`; refuses a path
  * that exists. `file.rename` refuses an existing `to`. `file.remove`: no error when it is gone. `folder.remove`: only
  * an empty one; gone is fine.
  */
 export type FileOperation =
   | { readonly op: "file.install"; readonly from: string; readonly to: string; readonly mode: number }
+  | { readonly op: "file.launcher"; readonly content: Uint8Array; readonly to: string; readonly mode: number }
   | {
       readonly op: "file.link";
       readonly path: string;

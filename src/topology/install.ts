@@ -1,6 +1,6 @@
 import { OWN_TYPE } from "../cni/config.ts";
 import { quoteWord } from "../plan/format.ts";
-import { HOST, type Plan, type Step } from "../plan/step.ts";
+import { type FileOperation, HOST, type Plan, type Step } from "../plan/step.ts";
 import {
   type ConfFile,
   describeConfig,
@@ -15,12 +15,14 @@ import { CONFLIST_FILE } from "./conflist.ts";
 
 /** libcni's fixed name for the plugin of the `lo` that every sandbox has; containerd up to 2.0 runs it. */
 export const LOOPBACK = "loopback";
+/** The full binary; the launcher beside it has the plugin's name, and executes it. */
+export const STANDALONE = `${OWN_TYPE}-standalone`;
 const EXECUTABLE = 0o755;
 
-/** Whether what a symbolic link in the plugins' folder says is our binary there. */
+/** Whether what a symbolic link in the plugins' folder says is a program of ours there. */
 export function leadsToOurs(target: string, binDir: string): boolean {
-  const wanted = target.startsWith("/") ? `${binDir}/${OWN_TYPE}` : OWN_TYPE;
-  return partsOf(target) === partsOf(wanted);
+  const folder = target.startsWith("/") ? `${binDir}/` : "";
+  return [OWN_TYPE, STANDALONE].some((name) => partsOf(target) === partsOf(folder + name));
 }
 
 /** Without what says nothing in a path. */
@@ -31,23 +33,33 @@ function partsOf(path: string): string {
     .join("/");
 }
 
+/**
+ * A program in the plugins' folder, links followed; `digest` is its SHA-256, null: no regular file. `hasMode`: everybody
+ * may run it, and nobody but its owner write it.
+ */
+export interface FoundProgram {
+  readonly digest: string | null;
+  readonly hasMode: boolean;
+}
+
 /** What `minicni install` found on the node. */
 export interface ObservedInstall {
   readonly binDir: string;
   readonly confDir: string;
-  /** The binary that is to be installed; `digest` is its SHA-256. */
+  /** The full binary that is to be installed; `digest` is its SHA-256. */
   readonly source: { readonly path: string; readonly digest: string; readonly version: string };
+  /** The launcher that is to be installed, whole. */
+  readonly launcher: { readonly content: Uint8Array; readonly digest: string };
   /** Whether `binDir` is a folder, or leads to one. */
   readonly isFolder: boolean;
-  /**
-   * What is at `<binDir>/minicni`, links followed; `digest` null: no regular file. `hasMode`: everybody may run it, and
-   * nobody but its owner write it. Null: nothing.
-   */
-  readonly binary: { readonly digest: string | null; readonly hasMode: boolean } | null;
+  /** What is at `<binDir>/minicni-standalone`; null: nothing. */
+  readonly standalone: FoundProgram | null;
+  /** What is at `<binDir>/minicni`; null: nothing. `isOurs`: a launcher, or the very binary that is to be installed. */
+  readonly plugin: (FoundProgram & { readonly isOurs: boolean }) | null;
   /** `broken`: it can't be run, as a symbolic link that leads nowhere. */
   readonly loopback: "absent" | "there" | "broken";
-  /** Whether `<binDir>/minicni.tmp` is there: what a killed installer left. */
-  readonly hasTemporary: boolean;
+  /** Of the temporary files of both programs (`minicni.tmp`, …) those that are there: what a killed installer left. */
+  readonly temporaries: readonly string[];
   /** Whether `<binDir>/minicni.replaced` is there. */
   readonly hasKeptBinary: boolean;
   /** All files in the folder of configurations. */
@@ -73,9 +85,9 @@ export class InstallConflict extends Error {
 }
 
 /**
- * How to come from the observed to the desired files: the binary, `loopback` where there is none, and no configuration
- * of Go minicni, which would be taken before ours. The same content is left alone. The binary comes before anything that
- * needs it. Throws InstallConflict.
+ * How to come from the observed to the desired files: the full binary, the launcher, `loopback` where there is none, and
+ * no configuration of Go minicni, which would be taken before ours. The same content is left alone. Each comes before what
+ * needs it, so that no launcher ever stands without what it executes. Throws InstallConflict.
  */
 export function planInstall(observed: ObservedInstall): InstallPlan {
   const { confDir, configs } = observed;
@@ -84,7 +96,7 @@ export function planInstall(observed: ObservedInstall): InstallPlan {
   const loopback = planLoopback(observed);
   return {
     stages: [
-      planBinary(observed, old.length > 0),
+      planPrograms(observed, old.length > 0),
       [...loopback.steps, ...old.flatMap((name) => planOldConfig(observed, name))],
     ],
     notes: [
@@ -95,51 +107,67 @@ export function planInstall(observed: ObservedInstall): InstallPlan {
   };
 }
 
-function planBinary(observed: ObservedInstall, isUpgradeOfOld: boolean): Step[] {
-  const { binDir, binary, source } = observed;
-  const to = `${binDir}/${OWN_TYPE}`;
+function planPrograms(observed: ObservedInstall, isUpgradeOfOld: boolean): Step[] {
+  const { binDir, plugin, source, standalone } = observed;
   if (!observed.isFolder) {
     throw new InstallConflict(
       `${binDir} is no folder`,
       `make it: mkdir -p ${quoteWord(binDir)}; where something else has the name: ls -ld ${quoteWord(binDir)}`,
     );
   }
-  if (binary !== null && binary.digest === null) {
+  const mode = EXECUTABLE;
+  const executed = planProgram(observed, STANDALONE, standalone, source.digest, "minicni", (to) => ({
+    op: "file.install",
+    from: source.path,
+    to,
+    mode,
+  }));
+  const { content, digest } = observed.launcher;
+  const launching = planProgram(observed, OWN_TYPE, plugin, digest, "launcher of minicni", (to) => ({
+    op: "file.launcher",
+    content,
+    to,
+    mode,
+  }));
+  const target = `${binDir}/${OWN_TYPE}`;
+  const path = `${target}${KEPT_SUFFIX}`;
+  const why = "keep the plugin of Go minicni for uninstall";
+  const undo = { op: "file.remove", path } as const;
+  const keep: Step = { op: "file.link", kind: "hard", path, target, netns: HOST, why, undo, isAtomic: true };
+  const keeps = isUpgradeOfOld && plugin !== null && !plugin.isOurs && !observed.hasKeptBinary;
+  return [...executed, ...(keeps ? [keep] : []), ...launching];
+}
+
+/** Nothing where it is as it should be. */
+function planProgram(
+  { binDir, source, temporaries }: ObservedInstall,
+  name: string,
+  found: FoundProgram | null,
+  digest: string,
+  what: string,
+  write: (to: string) => FileOperation,
+): Step[] {
+  const to = `${binDir}/${name}`;
+  if (found !== null && found.digest === null) {
     throw new InstallConflict(
       `${to} is no file`,
       `see what it is, and move it away: ls -ld ${quoteWord(to)}`,
     );
   }
-  if (binary?.digest === source.digest && binary.hasMode) {
-    const why = "what a killed installer left";
-    return observed.hasTemporary ? [{ op: "file.remove", path: `${to}.tmp`, netns: HOST, why }] : [];
+  if (found?.digest !== digest || !found.hasMode) {
+    const why = `${what} ${source.version} (sha256 ${short(digest)}): ${describeFound(binDir, found, digest)}`;
+    return [{ ...write(to), netns: HOST, why }];
   }
-  const keep: Step = {
-    op: "file.link",
-    kind: "hard",
-    path: `${to}${KEPT_SUFFIX}`,
-    target: to,
-    netns: HOST,
-    why: "keep the plugin of Go minicni for uninstall",
-    undo: { op: "file.remove", path: `${to}${KEPT_SUFFIX}` },
-    isAtomic: true,
-  };
-  const install: Step = {
-    op: "file.install",
-    from: source.path,
-    to,
-    mode: EXECUTABLE,
-    netns: HOST,
-    why: `minicni ${source.version} (sha256 ${short(source.digest)}): ${describeBinary(observed)}`,
-  };
-  const keeps = isUpgradeOfOld && binary !== null && !observed.hasKeptBinary;
-  return [...(keeps ? [keep] : []), install];
+  const why = "what a killed installer left";
+  return temporaries.includes(`${name}.tmp`)
+    ? [{ op: "file.remove", path: `${to}.tmp`, netns: HOST, why }]
+    : [];
 }
 
-function describeBinary({ binDir, binary, source }: ObservedInstall): string {
-  if (binary?.digest == null) return `${binDir} has none`;
-  if (binary.digest === source.digest) return `the mode of the one in ${binDir} is not as it should be`;
-  return `${binDir} has another one (sha256 ${short(binary.digest)})`;
+function describeFound(binDir: string, found: FoundProgram | null, digest: string): string {
+  if (found?.digest == null) return `${binDir} has none`;
+  if (found.digest === digest) return `the mode of the one in ${binDir} is not as it should be`;
+  return `${binDir} has another one (sha256 ${short(found.digest)})`;
 }
 
 /** Enough to compare by eye. */

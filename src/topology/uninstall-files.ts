@@ -12,7 +12,7 @@ import {
   oldConfigs,
 } from "./conf-file.ts";
 import { CONFLIST_FILE, configFiles } from "./conflist.ts";
-import { LOOPBACK, leadsToOurs } from "./install.ts";
+import { LOOPBACK, leadsToOurs, STANDALONE } from "./install.ts";
 import { type Removal, removeFile } from "./uninstall.ts";
 
 /** Takes our configuration away, so that a runtime calls the plugin no more; first of all. */
@@ -41,25 +41,38 @@ export function planConflistRemoval(confDir: string, configs: readonly ConfFile[
   };
 }
 
-/** What is in the plugins' folder: `loopback` is the target of a symbolic link, else null. */
+/**
+ * What is in the plugins' folder: `loopback` is the target of a symbolic link, else null. `hasLauncher`: the plugin is a
+ * launcher of ours, as its content tells.
+ */
 export interface ObservedPrograms {
   readonly binDir: string;
   readonly confDir: string;
   readonly names: readonly string[];
   readonly loopback: string | null;
+  readonly hasLauncher: boolean;
   readonly configs: readonly ConfFile[];
 }
 
 /** Whether the plugin is Go minicni's own: it is in use, and nobody installed over it. */
-export function isOfGoMinicni({ names, configs }: Pick<ObservedPrograms, "names" | "configs">): boolean {
+export function isOfGoMinicni({
+  names,
+  configs,
+  hasLauncher,
+}: Pick<ObservedPrograms, "names" | "configs" | "hasLauncher">): boolean {
   return (
+    !hasLauncher &&
     oldConfigs(configs).length > 0 &&
     keptConfigs(configs).length === 0 &&
     !names.includes(`${OWN_TYPE}${KEPT_SUFFIX}`)
   );
 }
 
-/** Puts the plugins' folder, and the configuration of Go minicni, back as they were; last of all. */
+/**
+ * Puts the plugins' folder, and the configuration of Go minicni, back as they were; last of all. To be run in order and
+ * no further than the first step that fails: what the launcher executes goes when nothing needs it any more, a second
+ * run of ours included.
+ */
 export function planProgramsRemoval(observed: ObservedPrograms): Removal {
   const { binDir, confDir, names, loopback, configs } = observed;
   const binary = `${binDir}/${OWN_TYPE}`;
@@ -73,11 +86,15 @@ export function planProgramsRemoval(observed: ObservedPrograms): Removal {
     netns: HOST,
     why: back,
   });
-  if (names.includes(`${OWN_TYPE}.tmp`)) steps.push(removeFile(`${binary}.tmp`, why));
+  for (const name of [`${OWN_TYPE}.tmp`, `${STANDALONE}.tmp`]) {
+    if (names.includes(name)) steps.push(removeFile(`${binDir}/${name}`, why));
+  }
+  // Go minicni has no such program: an installer that was killed early, or an uninstall late, left it.
+  const executed = names.includes(STANDALONE) ? [removeFile(`${binDir}/${STANDALONE}`, why)] : [];
   if (isOfGoMinicni(observed)) {
     const own = oldConfigs(configs).map((name) => `${confDir}/${name}`);
     if (names.includes(OWN_TYPE)) own.push(binary);
-    return { steps, notes: own.map((path) => `${path} is of Go minicni: it stays`) };
+    return { steps: [...steps, ...executed], notes: own.map((path) => `${path} is of Go minicni: it stays`) };
   }
   if (loopback !== null && leadsToOurs(loopback, binDir))
     steps.push(removeFile(`${binDir}/${LOOPBACK}`, why));
@@ -94,7 +111,7 @@ export function planProgramsRemoval(observed: ObservedPrograms): Removal {
     } else notes.push(`${confDir}/${name} stays: there is another ${to}`);
   }
   if (hasKept) steps.push(...removal, rename(`${binary}${KEPT_SUFFIX}`, binary));
-  return { steps, notes };
+  return { steps: [...steps, ...executed], notes };
 }
 
 /** What a network's folder of reservations holds besides them: host-local's own files, and ours. */

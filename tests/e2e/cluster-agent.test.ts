@@ -15,6 +15,8 @@ const FAULT = clusterFault();
 if (FAULT !== null) process.stderr.write(`skipped: a cluster of containerds: ${FAULT}\n`);
 
 const PLUGIN = "/opt/cni/bin/minicni";
+/** What the plugin executes, and what two versions differ in here. */
+const STANDALONE = `${PLUGIN}-standalone`;
 /** A call of the plugin; without an end of its stdin it goes on. */
 const CALL = {
   CNI_COMMAND: "ADD",
@@ -82,8 +84,8 @@ function startCall(node: ClusterNode): Bun.Subprocess {
 }
 
 describe.skipIf(FAULT !== null)("an upgrade under traffic", () => {
-  const digest = (node: ClusterNode) => node.must(["sha256sum", PLUGIN]);
-  const inode = (node: ClusterNode) => statSync(node.path(PLUGIN)).ino;
+  const digest = (node: ClusterNode) => node.must(["sha256sum", STANDALONE]);
+  const inode = (node: ClusterNode) => statSync(node.path(STANDALONE)).ino;
 
   test.each([
     { family: "IPv4", index: 0 as const },
@@ -98,7 +100,7 @@ describe.skipIf(FAULT !== null)("an upgrade under traffic", () => {
   test("both nodes get another version, one after the other, and their kernels notice nothing", async () => {
     const folder = `${cluster.folder}/changed`;
     mkdirSync(folder);
-    const archive = makeChangedImage(folder, n1().path(PLUGIN));
+    const archive = makeChangedImage(folder, n1().path(STANDALONE));
     for (const node of cluster.nodes) {
       await node.importImage(archive);
       const before = { kernel: kernelState(node), digest: digest(node), inode: inode(node) };

@@ -45,7 +45,11 @@ describe.skipIf(FAULT !== null)("a cluster of fresh nodes", () => {
   test("the installer brings the plugins and no network", async () => {
     const daemon = cluster.makeDaemon(n1());
     await daemon.prepare();
-    expect(readdirSync(n1().path("/opt/cni/bin")).sort()).toEqual(["loopback", "minicni"]);
+    expect(readdirSync(n1().path("/opt/cni/bin")).sort()).toEqual([
+      "loopback",
+      "minicni",
+      "minicni-standalone",
+    ]);
     expect(readdirSync(n1().path("/etc/cni/net.d"))).toEqual([]);
     expect(await n1().cri.networkReady()).toBe(false);
     await daemon.stop();

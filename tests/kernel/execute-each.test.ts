@@ -1,10 +1,11 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { Means } from "../../src/host/batch.ts";
 import { createDeadline } from "../../src/host/deadline.ts";
 import { OverdueError } from "../../src/host/errors.ts";
 import { executeEach } from "../../src/host/execute-each.ts";
 import { observeLink } from "../../src/host/links.ts";
 import { observeForwarding, observeNeighbours } from "../../src/host/neighbours.ts";
-import { inNetns } from "../../src/host/netns.ts";
+import { inNetns, openNetns } from "../../src/host/netns.ts";
 import { observeTxChecksum } from "../../src/host/offload.ts";
 import { lookupRoutes, observeRouteTable } from "../../src/host/routes.ts";
 import { formatAddress } from "../../src/net/address.ts";
@@ -17,7 +18,11 @@ import { destroySandboxes, type Sandbox } from "./sandbox.ts";
 setDefaultTimeout(30_000);
 afterAll(destroySandboxes);
 
-const NEVER = createDeadline(Number.POSITIVE_INFINITY);
+const NEVER: Means = {
+  deadline: createDeadline(Number.POSITIVE_INFINITY),
+  engine: "iproute2",
+  open: openNetns,
+};
 
 async function runEach(box: Sandbox, operations: readonly Operation[]): Promise<string[]> {
   const plan = operations.map((operation): Step => ({ ...operation, netns: box.netns, why: "a test" }));
@@ -215,7 +220,9 @@ describe("running each step", () => {
   test("ends when its time is over", async () => {
     const box = nodeWith([]);
     const step: Step = { ...route("10.1.0.0/16", "10.0.0.9"), netns: box.netns, why: "a test" };
-    await expect(executeEach([step], createDeadline(0))).rejects.toBeInstanceOf(OverdueError);
+    await expect(executeEach([step], { ...NEVER, deadline: createDeadline(0) })).rejects.toBeInstanceOf(
+      OverdueError,
+    );
     expect(routes(box)).toEqual([]);
   });
 });

@@ -49,7 +49,7 @@ describe("configurations of others", () => {
     expect(readdirSync(node.conf)).toEqual(["10-minicni.conf.replaced"]);
     expect(readFileSync(`${node.conf}/10-minicni.conf.replaced`, "utf8")).toBe(text);
     expect(readFileSync(`${node.bin}/minicni.replaced`, "utf8")).toBe("the Go plugin");
-    expect(node.isOurs("minicni")).toBe(true);
+    expect(node.isWhole()).toBe(true);
     // Its DaemonSet, still there, writes it once more.
     writeFileSync(`${node.conf}/10-minicni.conf`, JSON.stringify(GO_CONF));
     expect(node.install().exitCode).toBe(0);

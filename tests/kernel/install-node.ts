@@ -1,5 +1,5 @@
 import { lstatSync, mkdirSync, readdirSync } from "node:fs";
-import { BINARY, type Finished, run, Sandbox } from "./sandbox.ts";
+import { BINARY, type Finished, must, run, Sandbox } from "./sandbox.ts";
 
 /** A node's folders of plugins and configurations, both empty, and our installer. */
 export class InstallNode {
@@ -21,10 +21,19 @@ export class InstallNode {
     return this.box.argv("install", "--bin-dir", this.bin, "--conf-dir", this.conf, ...more);
   }
 
-  /** Whether a file is the binary under test. */
-  isOurs(name: string): boolean {
-    return run(["cmp", BINARY, `${this.bin}/${name}`]).exitCode === 0;
+  /** Whether the launcher that the binary under test brings, and this binary beside it, are installed. */
+  isWhole(): boolean {
+    const wanted = `${this.box.dir}/launcher`;
+    must(BINARY, "launcher", "--out", wanted);
+    return isSame(wanted, `${this.bin}/minicni`) && isSame(BINARY, `${this.bin}/minicni-standalone`);
   }
+}
+
+/** What is there when all is installed. */
+export const INSTALLED = ["loopback", "minicni", "minicni-standalone"];
+
+function isSame(wanted: string, found: string): boolean {
+  return run(["cmp", wanted, found]).exitCode === 0;
 }
 
 /** The inodes of a folder by name: what was not touched keeps its own. */

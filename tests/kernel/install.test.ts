@@ -12,12 +12,14 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { InstallNode, inodes } from "./install-node.ts";
-import { BINARY, destroySandboxes, type Finished, must, run } from "./sandbox.ts";
+import { INSTALLED, InstallNode, inodes } from "./install-node.ts";
+import { BINARY, destroySandboxes, run } from "./sandbox.ts";
 
 setDefaultTimeout(60_000);
 afterEach(destroySandboxes);
 afterAll(destroySandboxes);
+
+const PROGRAMS = ["minicni", "minicni-standalone"];
 
 let node: InstallNode;
 beforeEach(() => {
@@ -25,15 +27,15 @@ beforeEach(() => {
 });
 
 describe("the plugins' folder", () => {
-  test("gets minicni and loopback, that run; the second install leaves both alone", () => {
+  test("gets minicni, what it executes and loopback, that run; the second install leaves all alone", () => {
     expect(node.install()).toMatchObject({ exitCode: 0, stderr: "" });
-    expect(node.isOurs("minicni")).toBe(true);
-    expect(statSync(`${node.bin}/minicni`).mode & 0o777).toBe(0o755);
+    expect(node.isWhole()).toBe(true);
+    for (const name of PROGRAMS) expect(statSync(`${node.bin}/${name}`).mode & 0o7777).toBe(0o755);
     expect(readlinkSync(`${node.bin}/loopback`)).toBe("minicni");
     const before = inodes(node.bin);
     expect(node.install()).toMatchObject({ exitCode: 0, stdout: `${node.bin}: as it should be\n` });
     expect(inodes(node.bin)).toEqual(before);
-    for (const name of ["minicni", "loopback"]) {
+    for (const name of INSTALLED) {
       const done = run([`${node.bin}/${name}`], { env: { CNI_COMMAND: "VERSION" } });
       expect(JSON.parse(done.stdout).supportedVersions).toContain("1.1.0");
     }
@@ -44,25 +46,26 @@ describe("the plugins' folder", () => {
     const running = Bun.spawn({ cmd: [`${node.bin}/minicni`, "60"], stdout: "ignore" });
     try {
       expect(node.install().exitCode).toBe(0);
-      expect(node.isOurs("minicni")).toBe(true);
+      expect(node.isWhole()).toBe(true);
       expect(readlinkSync(`/proc/${running.pid}/exe`)).toContain("(deleted)");
       expect(running.exitCode).toBeNull();
     } finally {
       running.kill("SIGKILL");
       await running.exited;
     }
-    expect(readdirSync(node.bin).sort()).toEqual(["loopback", "minicni"]);
+    expect(readdirSync(node.bin).sort()).toEqual(INSTALLED);
   });
 
   test("what a killed installer left is replaced, wherever it leads", () => {
     const elsewhere = `${node.box.dir}/elsewhere`;
     writeFileSync(elsewhere, "mine");
-    symlinkSync(elsewhere, `${node.bin}/minicni.tmp`);
+    for (const name of PROGRAMS) symlinkSync(elsewhere, `${node.bin}/${name}.tmp`);
     expect(node.install().exitCode).toBe(0);
     expect(readFileSync(elsewhere, "utf8")).toBe("mine");
-    writeFileSync(`${node.bin}/minicni.tmp`, "half");
-    expect(node.install().stdout).toContain(`rm -f ${node.bin}/minicni.tmp`);
-    expect(readdirSync(node.bin).sort()).toEqual(["loopback", "minicni"]);
+    for (const name of PROGRAMS) writeFileSync(`${node.bin}/${name}.tmp`, "half");
+    const done = node.install();
+    for (const name of PROGRAMS) expect(done.stdout).toContain(`rm -f ${node.bin}/${name}.tmp`);
+    expect(readdirSync(node.bin).sort()).toEqual(INSTALLED);
   });
 
   test("several installers at once: all succeed, and the plugin answers every call meanwhile", async () => {
@@ -82,15 +85,64 @@ describe("the plugins' folder", () => {
       expect(await call.exited).toBe(0);
     }
     expect(await codes).toEqual([0, 0, 0, 0]);
-    expect(node.isOurs("minicni")).toBe(true);
-    expect(readdirSync(node.bin).sort()).toEqual(["loopback", "minicni"]);
+    expect(node.isWhole()).toBe(true);
+    expect(readdirSync(node.bin).sort()).toEqual(INSTALLED);
   });
 
-  test.each([0o644, 0o4755, 0o777])("the right binary with the mode %i gets its own", (mode) => {
+  test("the one binary of before becomes the launcher, behind what that executes", () => {
+    copyFileSync(BINARY, `${node.bin}/minicni`);
+    symlinkSync("minicni", `${node.bin}/loopback`);
+    const { exitCode, stdout, stderr } = node.install();
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    const commands = stdout.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+    expect(commands.map((line) => line.split(" ").at(-1))).toEqual([
+      `${node.bin}/minicni-standalone`,
+      `${node.bin}/minicni`,
+    ]);
+    expect(node.isWhole()).toBe(true);
+    expect(readdirSync(node.bin).sort()).toEqual(INSTALLED);
+  });
+
+  test("where an installer was killed before the launcher, the next one leaves the full binary alone", () => {
     node.install();
-    chmodSync(`${node.bin}/minicni`, mode);
+    rmSync(`${node.bin}/minicni`);
+    const standalone = inodes(node.bin).find(([name]) => name === "minicni-standalone");
+    const { exitCode, stdout } = node.install();
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`minicni launcher --out ${node.bin}/minicni\n`);
+    expect(stdout).not.toContain("install -m");
+    expect(inodes(node.bin)).toContainEqual(standalone ?? ["", 0]);
+    expect(node.isWhole()).toBe(true);
+  });
+
+  test("an installer that is killed at any time leaves a plugin that runs; the next one finishes", async () => {
+    copyFileSync("/bin/true", `${node.bin}/minicni`);
+    for (const delayMs of [30, 60, 90, 120, 150, 200, 300]) {
+      const installer = Bun.spawn({ cmd: [...node.argv()], stdout: "ignore", stderr: "ignore" });
+      await Bun.sleep(delayMs);
+      installer.kill("SIGKILL");
+      await installer.exited;
+      const call = run([`${node.bin}/minicni`], { env: { CNI_COMMAND: "VERSION" } });
+      expect({ delayMs, exitCode: call.exitCode }).toEqual({ delayMs, exitCode: 0 });
+    }
     expect(node.install().exitCode).toBe(0);
-    expect(statSync(`${node.bin}/minicni`).mode & 0o7777).toBe(0o755);
+    expect(node.isWhole()).toBe(true);
+    expect(readdirSync(node.bin).sort()).toEqual(INSTALLED);
+  });
+
+  test("brings itself up to date by what it installed", () => {
+    node.install();
+    rmSync(`${node.bin}/loopback`);
+    const done = run([`${node.bin}/minicni`, "install", "--bin-dir", node.bin, "--conf-dir", node.conf]);
+    expect(done).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(readdirSync(node.bin).sort()).toEqual(INSTALLED);
+  });
+
+  test.each([0o644, 0o4755, 0o777])("the right programs with the mode %i get their own", (mode) => {
+    node.install();
+    for (const name of PROGRAMS) chmodSync(`${node.bin}/${name}`, mode);
+    expect(node.install().exitCode).toBe(0);
+    for (const name of PROGRAMS) expect(statSync(`${node.bin}/${name}`).mode & 0o7777).toBe(0o755);
   });
 
   test("a link of somebody's to the plugin is taken for loopback, and goes with it", () => {
@@ -110,16 +162,6 @@ describe("the plugins' folder", () => {
     expect(done.stderr).toContain(`${node.bin}/loopback is no program that can be run, and is left alone`);
   });
 
-  test("that is on a disk without a free inode is named whole", () => {
-    node.bin = `${node.box.dir}/disk`;
-    node.box.mountTmpfs(node.bin, "size=200m,nr_inodes=2");
-    copyFileSync(BINARY, `${node.bin}/minicni`);
-    chmodSync(`${node.bin}/minicni`, 0o755);
-    const done = node.install();
-    expect(done.exitCode).toBe(1);
-    expect(done.stderr).toContain(`make room in the file system of ${node.bin}: see df ${node.bin}`);
-  });
-
   test("another loopback is never touched, a link that leads nowhere is named", () => {
     writeFileSync(`${node.bin}/loopback`, "theirs", { mode: 0o755 });
     expect(node.install()).toMatchObject({ exitCode: 0, stderr: "" });
@@ -132,12 +174,12 @@ describe("the plugins' folder", () => {
     expect(readlinkSync(`${node.bin}/loopback`)).toBe("nothing");
   });
 
-  test("a folder in the binary's place is refused", () => {
-    mkdirSync(`${node.bin}/minicni`);
+  test.each(PROGRAMS)("a folder in the place of %s is refused before anything is done", (name) => {
+    mkdirSync(`${node.bin}/${name}`);
     const done = node.install();
     expect(done.exitCode).toBe(1);
-    expect(done.stderr).toContain(`${node.bin}/minicni is no file`);
-    expect(readdirSync(node.bin)).toEqual(["minicni"]);
+    expect(done.stderr).toContain(`${node.bin}/${name} is no file`);
+    expect(readdirSync(node.bin)).toEqual([name]);
   });
 
   test("that is not there is told, with the command that makes it", () => {
@@ -150,66 +192,16 @@ describe("the plugins' folder", () => {
   });
 });
 
-describe("on a disk that can't be written", () => {
-  /** The node's folder of plugins on a file system of its own. */
-  function mounted(options: string): void {
-    node.bin = `${node.box.dir}/disk`;
-    node.box.mountTmpfs(node.bin, options);
-  }
-
-  /** What was there, and nothing else; and what was said of it. */
-  function expectAsBefore(done: Finished, text: string): void {
-    expect(done.exitCode).toBe(1);
-    expect(done.stderr).toMatch(/minicni [0-9.]+ \(sha256 [0-9a-f]{12}\): .* has another one \(sha256 /);
-    expect(done.stderr).toContain(node.bin);
-    expect(done.stderr).toContain("to do: ");
-    expect(readFileSync(`${node.bin}/minicni`, "utf8")).toBe(text);
-    expect(readdirSync(node.bin)).toEqual(["minicni"]);
-  }
-
-  test("and has the right content already, all is well", () => {
-    mounted("size=200m");
-    node.install();
-    must("mount", "-o", "remount,ro", node.bin);
-    expect(node.install()).toMatchObject({ exitCode: 0, stderr: "" });
-  });
-
-  test("read-only with another binary: it stays", () => {
-    mounted("size=8m");
-    writeFileSync(`${node.bin}/minicni`, "old");
-    must("mount", "-o", "remount,ro", node.bin);
-    const done = node.install();
-    expectAsBefore(done, "old");
-    expect(done.stderr).toContain("read-only");
-  });
-
-  test("full: the binary of before stays, and the half copy goes", () => {
-    mounted("size=8m");
-    writeFileSync(`${node.bin}/minicni`, "old");
-    const done = node.install();
-    expectAsBefore(done, "old");
-    expect(done.stderr).toContain("ENOSPC");
-    expect(done.stderr).toContain(`df ${node.bin}`);
-  });
-
-  test("a folder of others: told to be root", () => {
-    const other = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    writeFileSync(`${node.bin}/minicni`, "old");
-    chmodSync(node.box.dir, 0o755);
-    const done = run([...other, BINARY, "install", "--bin-dir", node.bin, "--conf-dir", node.conf]);
-    expectAsBefore(done, "old");
-    expect(done.stderr).toContain("run as root");
-  });
-});
-
 describe("the command", () => {
   test("with --dry-run prints what it would do, exits 3, and does nothing", () => {
     const done = node.install("--dry-run");
     expect(done.exitCode).toBe(3);
-    expect(done.stdout.replace(/sha256 [0-9a-f]{12}/, "sha256 X").replaceAll(node.bin, "BIN")).toBe(
+    expect(done.stdout.replace(/sha256 [0-9a-f]{12}/g, "sha256 X").replaceAll(node.bin, "BIN")).toBe(
       [
         "# minicni 0.1.0 (sha256 X): BIN has none",
-        `install -m 0755 ${BINARY} BIN/minicni`,
+        `install -m 0755 ${BINARY} BIN/minicni-standalone`,
+        "# launcher of minicni 0.1.0 (sha256 X): BIN has none",
+        "minicni launcher --out BIN/minicni",
         "# BIN has no loopback, which containerd needs",
         "ln -s minicni BIN/loopback",
         "",

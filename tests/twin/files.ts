@@ -43,6 +43,9 @@ export function applyFileStep(files: Map<string, string>, step: Step): string | 
     case "file.install":
       files.set(step.to, files.get(step.from) ?? "");
       return null;
+    case "file.launcher":
+      files.set(step.to, new TextDecoder().decode(step.content));
+      return null;
     case "file.link":
       if (files.has(step.path)) return `EEXIST: ${step.path}`;
       files.set(step.path, step.kind === "hard" ? (files.get(step.target) ?? "") : LINK + step.target);

@@ -70,6 +70,8 @@ export function createFakeMachine(root: string): FakeMachine {
     failOn: () => false,
     answer: () => ({}),
     deadline: createDeadline(Number.POSITIVE_INFINITY),
+    useExecutor: () => undefined,
+    isMountPoint: () => false,
     spawn: async (request) => {
       machine.spawned.push(request.argv.join(" "));
       const stderr = request.argv[0] === "nft" ? "Error: No such file or directory" : "";

@@ -7,6 +7,7 @@ import { printError } from "../../host/stdout.ts";
 import { agentLock } from "../node.ts";
 import { VERSION } from "../version.ts";
 import { createBridgeRepair } from "./bridge.ts";
+import { openCalls } from "./calls.ts";
 import { createCondition } from "./condition.ts";
 import { watchForwardBlocks } from "./forward-blocks.ts";
 import { createHealth } from "./health.ts";
@@ -23,6 +24,7 @@ import { createPass } from "./pass.ts";
 import { createPublisher } from "./publish.ts";
 import { createRules } from "./rules.ts";
 import type { AgentSettings } from "./settings.ts";
+import type { Voices } from "./tell.ts";
 import { createWakeups } from "./wakeups.ts";
 
 /** A source says at least every 10 s that it lives. */
@@ -153,6 +155,20 @@ async function serveOnce(
   }
 }
 
+/** Without it pods get their network all the same, from the binary alone. */
+function openCallsOrTell(settings: AgentSettings, { journal, metrics }: Voices) {
+  try {
+    return openCalls(settings, {
+      served: metrics.call,
+      log: (message) => journal.info("call", { message }),
+    });
+  } catch (error) {
+    const hint = "pods are attached by the binary alone, slower: see the fault";
+    journal.warn("calls are not served", { fault: messageOf(error), hint });
+    return null;
+  }
+}
+
 async function serveOn(settings: AgentSettings, host: Host, journal: Journal): Promise<number> {
   const { voices, health, metrics, publisher, network, pass, wakeups, nodes, close } = await assemble(
     settings,
@@ -172,6 +188,7 @@ async function serveOn(settings: AgentSettings, host: Host, journal: Journal): P
   );
   const leaks = openLeaks(settings, (limitMs) => openHost(limitMs, journal), voices, now);
   const condition = createCondition(settings, nodes, voices, now);
+  const calls = openCallsOrTell(settings, voices);
   const tick = () => {
     monitor.beat();
     const { snapshot, isLive } = nodes.now();
@@ -185,6 +202,7 @@ async function serveOn(settings: AgentSettings, host: Host, journal: Journal): P
     journal.info("stopped");
     return 0;
   } finally {
+    await calls?.close();
     leaks.close();
     monitor.close();
     pages.close();

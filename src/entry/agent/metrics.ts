@@ -1,6 +1,8 @@
 import type { Counter, Gauge, Registry } from "prom-client";
+import { COMMANDS } from "../../cni/request.ts";
 import { FAMILIES, type Family } from "../../net/address.ts";
 import type { IptablesVariant } from "../../plan/step.ts";
+import { OUTCOMES, type Outcome } from "./calls.ts";
 import { READINESS } from "./health.ts";
 import { registerProcess } from "./process-metrics.ts";
 
@@ -74,6 +76,8 @@ export interface Metrics {
   /** All ranges there are: others are forgotten. */
   addresses(use: readonly AddressUse[]): void;
   leaksRemoved(count: number): void;
+  /** A CNI call that a launcher handed over came to its end; `seconds`: from its request on. */
+  call(command: string, outcome: Outcome, seconds: number): void;
   /** Null: not known, or no such device. */
   offload(device: string, isOn: boolean | null): void;
   ready(condition: string, holds: boolean): void;
@@ -127,6 +131,17 @@ export async function createMetrics(options: MetricsOptions): Promise<Metrics> {
   const used = gauge("addresses_used", "Addresses held by attachments.", ["network", "range"]);
   const free = gauge("addresses_free", "Addresses that can be given out.", ["network", "range"]);
   const leaks = counter("leaked_attachments_removed_total", "Attachments removed since their pod was gone.");
+  const calls = counter("calls_total", "CNI calls of launchers, by what became of them.", [
+    "command",
+    "outcome",
+  ]);
+  const callDurations = new prom.Histogram({
+    name: "minicni_agent_call_duration_seconds",
+    help: "Duration of CNI calls that were served.",
+    labelNames: ["command"],
+    buckets: DURATION_BUCKETS_S,
+    registers,
+  });
   const offload = gauge("tunnel_checksum_offload", "Whether a tunnel leaves checksums to hardware.", [
     "device",
   ]);
@@ -140,6 +155,10 @@ export async function createMetrics(options: MetricsOptions): Promise<Metrics> {
   for (const part of PARTS) durations.zero({ part });
   for (const object of REPAIRED) for (const cause of CAUSES) repairs.inc({ object, cause }, 0);
   for (const kind of API_EVENTS) apiEvents.inc({ kind }, 0);
+  for (const command of ["ADD", "DEL"]) {
+    for (const outcome of OUTCOMES) calls.inc({ command, outcome }, 0);
+    callDurations.zero({ command });
+  }
   for (const condition of READINESS) ready.set({ condition }, 0);
   for (const family of FAMILIES) {
     desired.set({ family: String(family) }, 0);
@@ -185,6 +204,12 @@ export async function createMetrics(options: MetricsOptions): Promise<Metrics> {
       }
     },
     leaksRemoved: (count) => leaks.inc(count),
+    call: (given, outcome, seconds) => {
+      // What somebody writes into a variable must not become a series.
+      const command = COMMANDS.find((known) => known === given) ?? "other";
+      calls.inc({ command, outcome });
+      if (outcome === "ok" || outcome === "error") callDurations.observe({ command }, seconds);
+    },
     offload: (device, isOn) => {
       if (isOn === null) offload.remove({ device });
       else offload.set({ device }, isOn ? 1 : 0);

@@ -1,19 +1,29 @@
 import { OWN_TYPE } from "../../cni/config.ts";
 import { messageOf } from "../../host/errors.ts";
+import { digestBytes } from "../../host/file-steps.ts";
+import { readLauncher } from "../../host/launcher.ts";
 import type { Host } from "../../host/machine.ts";
 import { formatPlan } from "../../plan/format.ts";
 import { type ConfFile, KEPT_SUFFIX } from "../../topology/conf-file.ts";
-import { LOOPBACK, leadsToOurs, type ObservedInstall, planInstall } from "../../topology/install.ts";
+import {
+  type FoundProgram,
+  LOOPBACK,
+  leadsToOurs,
+  type ObservedInstall,
+  planInstall,
+  STANDALONE,
+} from "../../topology/install.ts";
 import { isFolder, readConfigs } from "../read.ts";
 import { VERSION } from "../version.ts";
 import { tellFailure } from "./failure.ts";
 import { type InstallSettings, parseInstall } from "./options.ts";
+import { hasLauncher } from "./programs.ts";
 
 /** What another installer takes to write and fsync 100 MB on a busy disk. */
-const LOCK_TIMEOUT_MS = 60_000;
+export const LOCK_TIMEOUT_MS = 60_000;
 
 /**
- * `minicni install`: puts `source` (our own binary) into the plugins' folder. Returns the exit code: 0 done or nothing to
+ * `minicni install`: puts `source` (our own binary) and a launcher of it into the plugins' folder. Returns the exit code: 0 done or nothing to
  * do, 1 failed (the node is as before, or better), 2 misused, 3: a dry run found something to change.
  */
 export async function runInstall(
@@ -53,17 +63,21 @@ async function install(
 }
 
 function observeInstall({ binDir, confDir }: InstallSettings, source: string, host: Host): ObservedInstall {
-  const binary = `${binDir}/${OWN_TYPE}`;
-  const isThere = (path: string) => host.observeFile(path) !== null;
+  const isThere = (name: string) => host.observeFile(`${binDir}/${name}`) !== null;
+  const content = readLauncher(process.arch);
+  const digest = host.digestFile(source);
+  const plugin = observeProgram(`${binDir}/${OWN_TYPE}`, host);
   return {
     binDir,
     confDir,
-    source: { path: source, digest: host.digestFile(source), version: VERSION },
-    binary: observeBinary(binary, host),
+    source: { path: source, digest, version: VERSION },
+    launcher: { content, digest: digestBytes(content) },
+    standalone: observeProgram(`${binDir}/${STANDALONE}`, host),
+    plugin: plugin && { ...plugin, isOurs: plugin.digest === digest || hasLauncher(binDir, host) },
     isFolder: isFolder(binDir, host),
     loopback: observeLoopback(binDir, host),
-    hasTemporary: isThere(`${binary}.tmp`),
-    hasKeptBinary: isThere(`${binary}${KEPT_SUFFIX}`),
+    temporaries: [`${OWN_TYPE}.tmp`, `${STANDALONE}.tmp`].filter(isThere),
+    hasKeptBinary: isThere(`${OWN_TYPE}${KEPT_SUFFIX}`),
     configs: readOthers(confDir, host),
   };
 }
@@ -78,7 +92,7 @@ function readOthers(confDir: string, host: Host): ConfFile[] {
   }
 }
 
-function observeBinary(path: string, host: Host): ObservedInstall["binary"] {
+function observeProgram(path: string, host: Host): FoundProgram | null {
   const found = host.observeFile(path);
   if (found === null) return null;
   // A link that leads nowhere is replaced as another file would be.
@@ -107,7 +121,7 @@ function observeLoopback(binDir: string, host: Host): ObservedInstall["loopback"
   const path = `${binDir}/${LOOPBACK}`;
   const found = host.observeFile(path);
   if (found === null) return "absent";
-  // A link to our own binary is whole as soon as that is there.
+  // A link to our own program is whole as soon as that is there.
   if (found.kind === "link" && leadsToOurs(found.target, binDir)) return "there";
   if (found.kind === "link") return leadsToFile(path, host) ? "there" : "broken";
   return found.kind === "file" && (found.mode & 0o111) !== 0 && found.bytes > 0 ? "there" : "broken";

@@ -1,5 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { LAUNCHER_ARCHITECTURES } from "../../host/launcher.ts";
 import type { Host } from "../../host/machine.ts";
+import { STANDALONE } from "../../topology/install.ts";
 
 /** Folders, absolute and without a slash at the end, and how to go about it. */
 export interface InstallSettings {
@@ -34,7 +36,9 @@ export function parseInstall(
   print: (text: string) => void,
 ): Promise<InstallSettings | number> {
   const command = new Command("minicni install")
-    .description("puts minicni, and loopback where there is none, where runtimes look for plugins")
+    .description(
+      "puts minicni, what it executes, and loopback where there is none, where runtimes look for plugins",
+    )
     .addOption(FOLDERS.bin())
     .addOption(FOLDERS.conf())
     .addOption(
@@ -65,7 +69,28 @@ export function parseUninstall(
   return parse<UninstallSettings>(command, args, host, print);
 }
 
-async function parse<T extends InstallSettings>(
+/** What `minicni launcher` writes, and for which CPU architecture. */
+export interface LauncherSettings {
+  readonly out: string;
+  readonly arch: string;
+}
+
+/** `minicni launcher`: as {@link parseInstall}. */
+export function parseLauncher(
+  args: readonly string[],
+  host: Host,
+  print: (text: string) => void,
+): Promise<LauncherSettings | number> {
+  const command = new Command("minicni launcher")
+    .description(`writes the launcher, which executes ${STANDALONE} beside it where no agent takes a call`)
+    .addOption(new Option("--out <file>", "where to").makeOptionMandatory().argParser(parseFile))
+    .addOption(
+      new Option("--arch <name>", "for which CPU").choices(LAUNCHER_ARCHITECTURES).default(process.arch),
+    );
+  return parse<LauncherSettings>(command, args, host, print);
+}
+
+async function parse<T extends object>(
   command: Command,
   args: readonly string[],
   host: Host,
@@ -87,6 +112,11 @@ function folder(flags: string, description: string, variable: string, initial: s
     // An empty variable is what a manifest has for a setting that nobody made.
     return process.env[variable] === "" ? made : made.env(variable);
   };
+}
+
+function parseFile(text: string): string {
+  if (text !== "" && !text.endsWith("/")) return text.startsWith("/") ? text : `${process.cwd()}/${text}`;
+  throw new InvalidArgumentError("wanted the path of a file.");
 }
 
 function parseFolder(text: string): string {

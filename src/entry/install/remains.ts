@@ -40,6 +40,7 @@ import {
   type Obstacle,
 } from "./obstacles.ts";
 import type { UninstallSettings } from "./options.ts";
+import { hasLauncher } from "./programs.ts";
 import { planRulesRemoval } from "./rules.ts";
 
 /** All that minicni left on a node, and how it goes. */
@@ -47,7 +48,7 @@ export interface Remains {
   /** First: as long as runtimes call the plugin, the rest has to be there. */
   readonly conflist: Plan;
   readonly plan: Plan;
-  /** Ourselves, and what was there before us: when all else is gone, since a second run needs the program. */
+  /** Ourselves, and what was there before us: when all else is gone, since a second run needs the program; in order. */
   readonly programs: Plan;
   /** The locks that keep an agent and calls out until then, and their folder. */
   readonly locks: Plan;
@@ -85,7 +86,8 @@ export async function observeRemains(host: Host, settings: UninstallSettings): P
   const unseen = [...faults];
   const configs = look(confDir, [], () => readConfigs(confDir, host));
   const names = look(binDir, [], () => host.listFolder(binDir));
-  const isOthers = isOfGoMinicni({ names, configs });
+  const isLaunched = look(binDir, false, () => hasLauncher(binDir, host));
+  const isOthers = isOfGoMinicni({ names, configs, hasLauncher: isLaunched });
   const pods =
     recorded === null
       ? null
@@ -97,7 +99,7 @@ export async function observeRemains(host: Host, settings: UninstallSettings): P
   const programs = look(binDir, NO_REMOVAL, () => {
     const found = host.observeFile(`${binDir}/${LOOPBACK}`);
     const loopback = found?.kind === "link" ? found.target : null;
-    return planProgramsRemoval({ binDir, confDir, names, loopback, configs });
+    return planProgramsRemoval({ binDir, confDir, names, loopback, configs, hasLauncher: isLaunched });
   });
   const conflist = planConflistRemoval(confDir, configs);
   // Without a look at the attachments it is not known what in it is to stay.

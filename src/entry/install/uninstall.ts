@@ -154,14 +154,22 @@ async function finish(
     );
     return 1;
   }
-  const last = await host.executeEach([...programs, ...locks]);
-  return last.length === 0
-    ? 0
-    : giveUp(
-        last,
-        last.map(({ step }) => step),
-        host,
-      );
+  const ended = await executeInOrder(programs, host);
+  const unlocked = await host.executeEach(locks);
+  const left = [...ended.left, ...unlocked.map(({ step }) => step)];
+  return left.length === 0 ? 0 : giveUp([...ended.failures, ...unlocked], left, host);
+}
+
+/** No further than the first step that fails: a launcher that can't be removed keeps what it executes. */
+async function executeInOrder(
+  plan: Plan,
+  host: Host,
+): Promise<{ readonly failures: readonly StepFailure[]; readonly left: Plan }> {
+  for (const [index, step] of plan.entries()) {
+    const failures = await host.executeEach([step]);
+    if (failures.length > 0) return { failures, left: plan.slice(index) };
+  }
+  return { failures: [], left: [] };
 }
 
 function wholeOf({ conflist, plan, programs, locks }: Remains): Plan {

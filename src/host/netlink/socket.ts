@@ -6,6 +6,8 @@ import { libc } from "../libc.ts";
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const SOL_NETLINK = 270;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 const MSG_TRUNC = 0x20;
 const SOL_SOCKET = 1;
@@ -33,38 +35,53 @@ export function createPage(): Page {
   };
 }
 
-/** A netlink socket of the namespace that this thread is in. */
+/** A netlink socket of the namespace that this thread was in when it was opened. */
 export interface NetlinkSocket {
+  readonly fd: number;
   /** The kernel does what is asked before this returns. Throws HostError when it does not take the request. */
   send(request: Uint8Array): void;
   /** Reads one datagram and returns its length in bytes. Throws HostError when none comes within 5 s. */
   receive(page: Page): number;
+  close(): void;
+}
+
+/** Opens a socket; throws HostError when there is none to be had. */
+export function openNetlink(protocol: number): NetlinkSocket {
+  const fd = libc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol);
+  if (fd < 0) throw new HostError("can't open a netlink socket", "allow AF_NETLINK to this process");
+  const one = new Int32Array([1]);
+  // Words with an error, and only the header of what was asked for back (kernels before 4.12 and 4.2 know neither).
+  for (const option of [NETLINK_GET_STRICT_CHK, NETLINK_EXT_ACK, NETLINK_CAP_ACK]) {
+    libc().setsockopt(fd, SOL_NETLINK, option, ptr(one), 4);
+  }
+  // struct timeval of 5 s: the kernel answers at once, a hang would be a fault of ours.
+  libc().setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, ptr(new BigInt64Array([5n, 0n])), 16);
+  return {
+    fd,
+    send: (request) => {
+      if (Number(libc().send(fd, ptr(request), request.length, 0)) !== request.length) {
+        throw new HostError("a netlink request was not taken", "allow AF_NETLINK to this process");
+      }
+    },
+    receive: ({ bytes }) => {
+      const length = Number(libc().recv(fd, ptr(bytes), bytes.length, MSG_TRUNC));
+      if (length <= 0 || length > bytes.length) {
+        throw new HostError(`netlink answered with ${length} bytes`, "report this as a fault of minicni");
+      }
+      return length;
+    },
+    close: () => {
+      libc().close(fd);
+    },
+  };
 }
 
 /** Runs `work` with a socket of its own. Throws HostError when there is none to be had. */
 export function withNetlink<T>(protocol: number, work: (socket: NetlinkSocket) => T): T {
-  const socket = libc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol);
-  if (socket < 0) throw new HostError("can't open a netlink socket", "allow AF_NETLINK to this process");
+  const socket = openNetlink(protocol);
   try {
-    const one = new Int32Array([1]);
-    libc().setsockopt(socket, SOL_NETLINK, NETLINK_GET_STRICT_CHK, ptr(one), 4);
-    // struct timeval of 5 s: the kernel answers at once, a hang would be a fault of ours.
-    libc().setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, ptr(new BigInt64Array([5n, 0n])), 16);
-    return work({
-      send: (request) => {
-        if (Number(libc().send(socket, ptr(request), request.length, 0)) !== request.length) {
-          throw new HostError("a netlink request was not taken", "allow AF_NETLINK to this process");
-        }
-      },
-      receive: ({ bytes }) => {
-        const length = Number(libc().recv(socket, ptr(bytes), bytes.length, MSG_TRUNC));
-        if (length <= 0 || length > bytes.length) {
-          throw new HostError(`netlink answered with ${length} bytes`, "report this as a fault of minicni");
-        }
-        return length;
-      },
-    });
+    return work(socket);
   } finally {
-    libc().close(socket);
+    socket.close();
   }
 }

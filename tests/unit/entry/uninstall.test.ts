@@ -6,6 +6,7 @@ import { createFakeMachine, type FakeMachine, fakeLink } from "../../twin/machin
 import { fakeRecord } from "../../twin/record.ts";
 
 const CONFLIST = "/etc/cni/net.d/10-minicni.conflist";
+const STANDALONE = "/opt/cni/bin/minicni-standalone";
 
 let machine: FakeMachine;
 let printed: string[];
@@ -18,7 +19,8 @@ beforeEach(() => {
     return isBase ? { exitCode: 0, stdout: "" } : { stderr: "No chain/target/match by that name" };
   };
   machine.files.set(CONFLIST, formatConflist("/run/minicni"));
-  machine.files.set("/opt/cni/bin/minicni", "binary");
+  machine.files.set("/opt/cni/bin/minicni", "executes minicni-standalone");
+  machine.files.set(STANDALONE, "binary");
   machine.network.addLink({ name: "minicni.vxlan", kind: "vxlan" });
 });
 
@@ -33,7 +35,7 @@ describe("uninstall", () => {
       .split("\n")
       .filter((line) => line !== "" && !line.startsWith("#"));
     expect(commands[0]).toBe(`rm -f ${CONFLIST}`);
-    expect(commands.at(-1)).toBe("rm -f /opt/cni/bin/minicni");
+    expect(commands.slice(-2)).toEqual(["rm -f /opt/cni/bin/minicni", `rm -f ${STANDALONE}`]);
     expect([...machine.files.keys()].filter((path) => !path.startsWith("/proc/"))).toEqual([]);
     expect(machine.linksByName.has("minicni.vxlan")).toBe(false);
   });
@@ -51,6 +53,13 @@ describe("uninstall", () => {
     expect(machine.files.has("/opt/cni/bin/minicni")).toBe(false);
     expect(await uninstall()).toBe(0);
     expect(printed.at(-1)).toBe("# nothing to change\n");
+  });
+
+  test("a launcher that can't be removed keeps what it executes", async () => {
+    machine.failOn = (step) => step.op === "file.remove" && step.path === "/opt/cni/bin/minicni";
+    expect(await uninstall()).toBe(1);
+    expect(log()).toContain(`left: rm -f ${STANDALONE}`);
+    expect(machine.files.has(STANDALONE)).toBe(true);
   });
 
   test("tells a step that fails also where something else can't be looked at", async () => {
@@ -173,8 +182,9 @@ describe("uninstall", () => {
       machine.files.set(`/run/minicni/${name}`, "");
     expect(await uninstall()).toBe(0);
     const commands = machine.executed.join("").split("\n");
-    expect(commands.filter((line) => /^(rm|rmdir|ip) /.test(line)).slice(-4)).toEqual([
+    expect(commands.filter((line) => /^(rm|rmdir|ip) /.test(line)).slice(-5)).toEqual([
       "rm -f /opt/cni/bin/minicni",
+      `rm -f ${STANDALONE}`,
       "rm -f /run/minicni/agent.lock",
       "rm -f /run/minicni/attachments.lock",
       "rmdir /run/minicni",
@@ -224,6 +234,8 @@ describe("uninstall", () => {
   test("a node that has Go minicni only is left as it is", async () => {
     machine.files.delete(CONFLIST);
     machine.linksByName.delete("minicni.vxlan");
+    machine.files.delete(STANDALONE);
+    machine.files.set("/opt/cni/bin/minicni", "the Go plugin");
     machine.files.set(
       "/etc/cni/net.d/05-go.conf",
       JSON.stringify({ type: "minicni", subnet: "10.1.0.0/24" }),

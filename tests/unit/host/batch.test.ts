@@ -78,7 +78,7 @@ describe("batches", () => {
       offload,
       remove("d"),
     ];
-    const batches = toBatches(plan);
+    const batches = toBatches(plan, "iproute2");
     expect(batches.map(({ steps }) => steps.length)).toEqual([2, 1, 2, 1, 1, 1, 1, 1, 1]);
     expect(batches.flatMap(({ steps }) => steps)).toEqual(plan);
     for (const { steps, commands } of batches) expect(commands).toHaveLength(steps.length);

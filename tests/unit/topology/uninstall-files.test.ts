@@ -56,8 +56,9 @@ describe("planProgramsRemoval", () => {
   const observed = (more: Partial<ObservedPrograms>): ObservedPrograms => ({
     binDir: "/bin",
     confDir: "/net.d",
-    names: ["bridge", "loopback", "minicni", "minicni.tmp"],
+    names: ["bridge", "loopback", "minicni", "minicni-standalone", "minicni-standalone.tmp", "minicni.tmp"],
     loopback: "minicni",
+    hasLauncher: true,
     configs: [],
     ...more,
   });
@@ -69,11 +70,25 @@ describe("planProgramsRemoval", () => {
     "mv -n /net.d/10-minicni.conf.replaced /net.d/10-minicni.conf",
     "rm -f /bin/minicni",
     "mv -n /bin/minicni.replaced /bin/minicni",
+    "rm -f /bin/minicni-standalone",
   ];
-  const names = ["loopback", "minicni", "minicni.replaced"];
+  const names = ["loopback", "minicni", "minicni-standalone", "minicni.replaced"];
+  /** As the links and launchers go, so does what is observed of them. */
+  const gone = { loopback: null, hasLauncher: false };
 
-  test("takes the plugin, our link to it and what a killed installer left", () => {
-    expect(planned({})).toEqual(["rm -f /bin/minicni.tmp", "rm -f /bin/loopback", "rm -f /bin/minicni"]);
+  test("takes what killed installers left, our link, the launcher, and then what it executes", () => {
+    expect(planned({})).toEqual([
+      "rm -f /bin/minicni.tmp",
+      "rm -f /bin/minicni-standalone.tmp",
+      "rm -f /bin/loopback",
+      "rm -f /bin/minicni",
+      "rm -f /bin/minicni-standalone",
+    ]);
+  });
+
+  test("takes the one binary of before, and a full binary whose launcher never came", () => {
+    expect(planned({ ...gone, names: ["minicni"] })).toEqual(["rm -f /bin/minicni"]);
+    expect(planned({ ...gone, names: ["minicni-standalone"] })).toEqual(["rm -f /bin/minicni-standalone"]);
   });
 
   test.each([null, "elsewhere"])("leaves a loopback that is no link of ours (%j)", (loopback) => {
@@ -88,25 +103,50 @@ describe("planProgramsRemoval", () => {
     // Behind each command of a whole run in turn.
     expect(planned({ names, loopback: null, configs: [kept] })).toEqual(back.slice(1));
     expect(planned({ names, loopback: null, configs: [old] })).toEqual(back.slice(2));
-    expect(planned({ names: ["minicni.replaced"], loopback: null, configs: [old] })).toEqual(back.slice(3));
-    expect(planned({ names: ["minicni"], loopback: null, configs: [old] })).toEqual([]);
+    const standalone = "minicni-standalone";
+    expect(planned({ ...gone, names: [standalone, "minicni.replaced"], configs: [old] })).toEqual(
+      back.slice(3),
+    );
+    expect(planned({ ...gone, names: ["minicni", standalone], configs: [old] })).toEqual(back.slice(4));
+    expect(planned({ ...gone, names: ["minicni"], configs: [old] })).toEqual([]);
   });
 
   test("without a plugin to come back ours goes before the configuration comes, which would make it Go minicni's", () => {
-    const names = ["minicni"];
-    const whole = ["rm -f /bin/minicni", "mv -n /net.d/10-minicni.conf.replaced /net.d/10-minicni.conf"];
+    const names = ["minicni", "minicni-standalone"];
+    const whole = [
+      "rm -f /bin/minicni",
+      "mv -n /net.d/10-minicni.conf.replaced /net.d/10-minicni.conf",
+      "rm -f /bin/minicni-standalone",
+    ];
     expect(planned({ names, loopback: null, configs: [kept] })).toEqual(whole);
-    expect(planned({ names: [], loopback: null, configs: [kept] })).toEqual(whole.slice(1));
+    expect(planned({ ...gone, names: names.slice(1), configs: [kept] })).toEqual(whole.slice(1));
+    expect(planned({ ...gone, names: names.slice(1), configs: [old] })).toEqual(whole.slice(2));
   });
 
   test.each(["05-x.conf", "10-minicni.conf"])("leaves Go minicni, in use by %s, alone", (name) => {
     const { steps, notes } = planProgramsRemoval(
-      observed({ names: ["minicni"], configs: [{ name, text: OLD }] }),
+      observed({ ...gone, names: ["minicni"], configs: [{ name, text: OLD }] }),
     );
     expect(steps).toEqual([]);
     expect(notes).toEqual([
       `/net.d/${name} is of Go minicni: it stays`,
       "/bin/minicni is of Go minicni: it stays",
+    ]);
+  });
+
+  test("beside Go minicni, takes what an installer put there that was killed before it replaced anything", () => {
+    const names = ["minicni", "minicni-standalone", "minicni-standalone.tmp"];
+    expect(planned({ ...gone, names, configs: [old] })).toEqual([
+      "rm -f /bin/minicni-standalone.tmp",
+      "rm -f /bin/minicni-standalone",
+    ]);
+  });
+
+  test("knows a launcher whose installer was killed before it renamed the configuration of Go minicni", () => {
+    const names = ["minicni", "minicni-standalone"];
+    expect(planned({ names, loopback: null, configs: [old] })).toEqual([
+      "rm -f /bin/minicni",
+      "rm -f /bin/minicni-standalone",
     ]);
   });
 

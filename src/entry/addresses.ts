@@ -10,7 +10,7 @@ import { formatRangeSet, isInRange, type RangeSet, slotOfAddress, slotsOfSet } f
 import { type AttachmentKey, addressOfFile, type Owner } from "../ipam/reservation.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
-import { createWasmPool } from "../wasm/pool.ts";
+import { borrowWasmPool } from "../wasm/pool.ts";
 import type { Call } from "./call.ts";
 import { delegatedAddresses } from "./delegate.ts";
 import { readIpam, readResolvConf, readRoutes } from "./desired.ts";
@@ -98,7 +98,7 @@ function builtinAddresses({ conf, environment, key }: Call, dataDir: string, hos
       const subnets = sets.flatMap((set) => set.map(({ subnet }) => subnet));
       return async () => {
         const take = () =>
-          store.transact(key, sets, (ledger) => allocate(sets, requested, ledger, createWasmPool));
+          store.transact(key, sets, (ledger) => allocate(sets, requested, ledger, borrowWasmPool));
         return { addresses: sets.length === 0 ? [] : await take(), subnets, routes, dns };
       };
     },
@@ -118,7 +118,7 @@ function builtinAddresses({ conf, environment, key }: Call, dataDir: string, hos
     },
     status: async () => {
       const { sets } = readIpam(conf, environment, host);
-      const look = () => findExhausted(sets, store.peek(sets), createWasmPool);
+      const look = () => findExhausted(sets, store.peek(sets), borrowWasmPool);
       if (look() === null) return;
       // After a reboot the next ADD would free what the last boot held: it must not be kept from coming.
       await store.collect(() => true);

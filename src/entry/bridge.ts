@@ -3,6 +3,7 @@ import type { Host } from "../host/machine.ts";
 import type { Address } from "../net/address.ts";
 import { gatewayLinkName, gatewayPortName } from "../net/ifname.ts";
 import type { Prefix } from "../net/prefix.ts";
+import type { ObservedLink } from "../plan/state.ts";
 import type { Plan } from "../plan/step.ts";
 import type { Attachment } from "../topology/attachment.ts";
 import { type Bridge, gatewayPrefixes, planBridge } from "../topology/bridge.ts";
@@ -51,27 +52,26 @@ export function bridgeWish(conf: NetConf, attachment: Attachment): BridgeWish {
 }
 
 /** What would have to change for bridge and forwarding to be as wished; empty on every ADD but the first. */
-export function planWish(wish: BridgeWish, host: Host): Plan {
+export function planWish(wish: BridgeWish, host: Host, link = host.link(wish.name)): Plan {
   const gateways = wish.gateways.map(({ prefix, gateway }) => ({ gateway, length: prefix.length }));
   const addresses = gatewayPrefixes(gateways);
   const isOnBridge = gatewayDevice(wish.name, wish.vlan) === wish.name;
   const bridge: Bridge = { ...wish, addresses: isOnBridge ? addresses : [] };
   const families = new Set(addresses.map(({ address }) => address.family));
   return [
-    ...planBridge(bridge, ...linkWithAddresses(wish.name, host)),
+    ...planBridge(bridge, ...withAddresses(link, host)),
     ...(isOnBridge || addresses.length === 0 ? [] : planGateway(wish, addresses, host)),
     ...planMissingForwarding(families, host),
   ];
 }
 
-function linkWithAddresses(name: string, host: Host) {
-  const link = host.link(name);
+function withAddresses(link: ObservedLink | null, host: Host) {
   return [link, link === null ? [] : host.addresses(link.index)] as const;
 }
 
 function planGateway(wish: BridgeWish, addresses: readonly Prefix[], host: Host): Plan {
   const vlan = wish.vlan ?? 0;
-  const [link, observed] = linkWithAddresses(gatewayLinkName(wish.name, vlan), host);
+  const [link, observed] = withAddresses(host.link(gatewayLinkName(wish.name, vlan)), host);
   return planVlanGateway(
     { ...wish, bridge: wish.name, vlan, addresses },
     {
@@ -92,11 +92,11 @@ export async function ensureBridge(
   wish: BridgeWish,
   host: Host,
 ): Promise<{ readonly mac: string; readonly mtu: number }> {
-  if (planWish(wish, host).length > 0) {
-    await host.withLock(bridgeLock(wish.stateDir), LOCK_TIMEOUT_MS, async () => {
-      const plan = planWish(wish, host);
-      if (plan.length > 0) await host.execute(plan);
-    });
-  }
+  const found = host.link(wish.name);
+  if (found !== null && planWish(wish, host, found).length === 0) return found;
+  await host.withLock(bridgeLock(wish.stateDir), LOCK_TIMEOUT_MS, async () => {
+    const plan = planWish(wish, host);
+    if (plan.length > 0) await host.execute(plan);
+  });
   return host.link(wish.name) ?? { mac: "", mtu: wish.mtu };
 }

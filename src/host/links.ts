@@ -24,6 +24,9 @@ const VXLAN = { id: 1, local: 4, learning: 7, port: 15, local6: 17 } as const;
 const IFLA_BRPORT_STATE = 1;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_ISOLATED = 33;
+const IFLA_EXT_MASK = 29;
+/** RTEXT_FILTER_SKIP_STATS: half of the answer, and of the kernel's work for it, would be counters. */
+const SKIP_STATS = Uint8Array.of(8, 0, 0, 0);
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const RTA_DST = 1;
@@ -35,7 +38,10 @@ const ENODEV = 19;
 /** One link of our namespace by name, in one netlink request; null when there is none. */
 export function observeLink(name: string): ObservedLink | null {
   const payload = new TextEncoder().encode(`${name}\0`);
-  return observeOne(new Uint8Array(16), [[IFLA_IFNAME, payload]]);
+  return observeOne(new Uint8Array(16), [
+    [IFLA_IFNAME, payload],
+    [IFLA_EXT_MASK, SKIP_STATS],
+  ]);
 }
 
 function observeOne(

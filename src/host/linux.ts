@@ -83,7 +83,7 @@ export function createHost(
         return null;
       }
     },
-    bootId: () => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
+    bootId,
     sleep: (milliseconds) => Bun.sleep(milliseconds),
     log,
   };
@@ -96,6 +96,14 @@ function statOpened(path: string, open: OpenNetns) {
   } finally {
     closeSync(file);
   }
+}
+
+let knownBootId: string | null = null;
+
+/** Read once: no process lives longer than the boot it was started in. */
+function bootId(): string {
+  knownBootId ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  return knownBootId;
 }
 
 function logToStderr(line: string): void {

@@ -117,19 +117,34 @@ export function planAttach(attachment: Attachment): Plan {
     optional: true,
     why: "a pod must not be able to give routes to the node (CVE-2020-10749)",
   };
-  return [...hostSteps(attachment), ...neighbourSteps(attachment), noAdvertisements, ...pod];
+  return [
+    ...hostSteps(attachment),
+    ...neighbourSteps(attachment),
+    noAdvertisements,
+    ...pod,
+    portUpStep(attachment),
+  ];
+}
+
+function setHostVeth({ hostVeth }: Attachment, set: LinkSettings, why: string): Step {
+  return { op: "link.set", netns: HOST, name: hostVeth, set, why };
+}
+
+/**
+ * Behind the pod's end: with a carrier at once, the bridge opens the port while it comes up (br_device_event, NETDEV_UP),
+ * and not by a work queue some time later. Before, a frame could pass where VLAN or isolation forbid it.
+ */
+function portUpStep(attachment: Attachment): Step {
+  const { hairpin, isolated } = attachment;
+  const why = hairpin
+    ? "up, with hairpin: a pod reaches itself through a Service"
+    : "up, with its port flags";
+  return setHostVeth(attachment, { up: true, port: { hairpin, ...(isolated ? { isolated } : {}) } }, why);
 }
 
 function hostSteps(attachment: Attachment): Step[] {
-  const { hostVeth, hostMac, podMac, mtu, key, netns, bridge, hairpin, isolated } = attachment;
+  const { hostVeth, hostMac, podMac, mtu, key, netns, bridge } = attachment;
   const alias = vethAlias(key);
-  const set = (settings: LinkSettings, why: string): Step => ({
-    op: "link.set",
-    netns: HOST,
-    name: hostVeth,
-    set: settings,
-    why,
-  });
   const peer = { name: key.ifname, mac: podMac, mtu, netns };
   return [
     {
@@ -141,16 +156,12 @@ function hostSteps(attachment: Attachment): Step[] {
       undo: { op: "link.del", name: hostVeth },
       isAtomic: true,
     },
-    set(
+    setHostVeth(
+      attachment,
       { master: bridge, ...noLinkLocal(attachment), ...(alias === null ? {} : { alias }) },
       "host end into the bridge",
     ),
     ...portVlanSteps(hostVeth, attachment),
-    // Up last: before, a frame could pass where VLAN or isolation forbid it.
-    set(
-      { up: true, port: { hairpin, ...(isolated ? { isolated } : {}) } },
-      hairpin ? "up, with hairpin: a pod reaches itself through a Service" : "up, with its port flags",
-    ),
   ];
 }
 

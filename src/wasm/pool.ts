@@ -1,5 +1,5 @@
 import { type AddressPool, bitmapBytes, MAX_SLOTS, requireInteger, requireLength } from "../ipam/pool.ts";
-import { instantiatePool } from "./module.ts";
+import { instantiatePool, type PoolExports } from "./module.ts";
 
 /**
  * An empty pool of `capacity` slots (1 … MAX_SLOTS) kept in its own WASM memory.
@@ -8,8 +8,23 @@ import { instantiatePool } from "./module.ts";
  * a capacity, slot or cursor (−1 … capacity−1) out of range, a fraction or NaN.
  */
 export function createWasmPool(capacity: number): AddressPool {
+  return openPool(instantiatePool(), capacity);
+}
+
+let shared: PoolExports | null = null;
+
+/**
+ * As {@link createWasmPool}, in one instance for the whole process: a pool is of no use any more once the next one was
+ * made. For whoever takes an address and is done, within one turn of the event loop. A fresh instance starts with cold code
+ * (0.5 ms for an allocation in place of 0.05).
+ */
+export function borrowWasmPool(capacity: number): AddressPool {
+  shared ??= instantiatePool();
+  return openPool(shared, capacity);
+}
+
+function openPool(wasm: PoolExports, capacity: number): AddressPool {
   requireInteger("capacity", capacity, 1, MAX_SLOTS);
-  const wasm = instantiatePool();
   wasm.init(capacity);
   const last = capacity - 1;
   // Safe to keep: the memory has a fixed size, so its buffer is never replaced by a grow.

@@ -24,11 +24,25 @@ import { findNode, IPV6_FORWARDING } from "./node.ts";
 
 const LOCK_TIMEOUT_MS = 60_000;
 
+/** Whose rules they are. */
+type MasqueradeOwner = Pick<NetConf, "stateDir" | "network">;
+
+/** Removes what a process that was killed has left of networks without attachments. */
+export async function removeForgottenMasquerade(stateDir: string, host: Host): Promise<void> {
+  for (const network of host.listFolder(masqueradeFolder(stateDir))) {
+    await removeUnusedMasquerade({ stateDir, network }, host);
+  }
+}
+
+function masqueradeFolder(stateDir: string): string {
+  return `${stateDir}/masquerade`;
+}
+
 /** What keeps the rules: iptables, or nft alone where there is no iptables. */
 export type MasqueradeBackend = "iptables" | "nftables";
 
 /** The lock of everything that is shared by the attachments of a network: rules and tables. */
-export function rulesLock({ stateDir }: NetConf): string {
+export function rulesLock({ stateDir }: Pick<NetConf, "stateDir">): string {
   return `${stateDir}/rules.lock`;
 }
 
@@ -44,11 +58,11 @@ export function masqueradeBackend({ raw }: NetConf, host: Host): MasqueradeBacke
  * The subnets that the network's attachments were given so far, in `<stateDir>/masquerade/<network>`: two pods may
  * have other ranges (runtimeConfig.ipRanges), and the rules are for all.
  */
-function subnetsFile({ stateDir, network }: NetConf): string {
-  return `${stateDir}/masquerade/${network}`;
+function subnetsFile({ stateDir, network }: MasqueradeOwner): string {
+  return `${masqueradeFolder(stateDir)}/${network}`;
 }
 
-function keptSubnets(conf: NetConf, host: Host): Prefix[] {
+function keptSubnets(conf: MasqueradeOwner, host: Host): Prefix[] {
   const lines = (host.readFile(subnetsFile(conf)) ?? "").split("\n");
   return lines.flatMap((line) => parsePrefix(line) ?? []);
 }
@@ -123,7 +137,8 @@ export function planMissingMasquerade(
 }
 
 /**
- * Masquerade rules of the network, looked for on every ADD: two spawns a family, side by side, when they are there.
+ * Masquerade rules of the network, looked for on every ADD: two spawns a family, side by side, when they are there; none in
+ * a process that has seen them, where nothing has changed since (nf_tables).
  * Under a lock of its own, because looking and changing are two runs; the ADD's record is already written, so that a
  * DEL that waits for the lock sees it and keeps the rules.
  */
@@ -139,9 +154,27 @@ export async function addMasquerade(
     if (all.length > kept.length) {
       host.writeFile(subnetsFile(conf), `${all.map(formatPrefix).join("\n")}\n`);
     }
-    const plan = await planWish(wishOf(conf, all, host), backend, host);
+    const wish = wishOf(conf, all, host);
+    // Asked before the rules are looked at: a change meanwhile makes it worthless.
+    const seen = describeSeen(wish, backend, host);
+    const name = subnetsFile(conf);
+    if (seen !== null && checked.get(name) === seen) return;
+    const plan = await planWish(wish, backend, host);
     if (plan.length > 0) await host.execute(plan);
+    else if (seen !== null) checked.set(name, seen);
   });
+}
+
+/** By network: the rules that this process has found to be as wished; one that serves many calls need not look again. */
+const checked = new Map<string, string>();
+
+/** What is wished, and the state of the rules; null where that can't be told by a number. */
+function describeSeen(wish: MasqueradeWish, backend: MasqueradeBackend, host: Host): string | null {
+  const programs = backend === "nftables" ? ["nft"] : FAMILIES.map(toolOf);
+  const generations = programs.map((program) => host.rulesGeneration(program));
+  if (generations.includes(null)) return null;
+  const prefixes = [wish.subnets, wish.exempt].map((list) => list.map(formatPrefix).join(","));
+  return [backend, ...generations, ...prefixes].join(" ");
 }
 
 /** Rules that an attachment's network should have and has not, for CHECK. */
@@ -169,10 +202,22 @@ function isFamilyThere(family: Family, host: Host): boolean {
   return family === 4 || host.isFile(IPV6_FORWARDING);
 }
 
-/** Removes the network's rules when its last attachment is gone; `isThorough`: also those that no file tells of. */
-export async function removeUnusedMasquerade(conf: NetConf, host: Host, isThorough = false): Promise<void> {
+/**
+ * Removes the network's rules when its last attachment is gone; `isThorough`: also those that no file tells of. Where the
+ * process lives on it waits for a moment of quiet: of pods that come and go one by one, each would remove what the next
+ * makes again.
+ */
+export async function removeUnusedMasquerade(
+  conf: MasqueradeOwner,
+  host: Host,
+  isThorough = false,
+): Promise<void> {
   const isKnown = () => host.readFile(subnetsFile(conf)) !== null;
   if (!(isThorough || isKnown()) || isUsed(conf, host)) return;
+  if (host.defer !== undefined) {
+    host.defer(subnetsFile(conf), (later) => removeUnusedMasquerade(conf, later, isThorough));
+    return;
+  }
   await host.withLock(rulesLock(conf), LOCK_TIMEOUT_MS, async () => {
     if (!(isThorough || isKnown()) || isUsed(conf, host)) return;
     // What can't be asked in one place must not keep the rules of another.

@@ -11,7 +11,7 @@ import { formatKey } from "./call.ts";
  * host-side veth tells whose it is although their record was lost. `except`: one that is just being taken away.
  */
 export function attachmentsOf(
-  conf: NetConf,
+  conf: Pick<NetConf, "stateDir" | "network">,
   host: Host,
   except: AttachmentKey | null = null,
 ): AttachmentKey[] {
@@ -26,7 +26,7 @@ export function attachmentsOf(
 }
 
 /** Whether the network needs its rules still. The records are looked at first: they are far cheaper. */
-export function isUsed(conf: NetConf, host: Host): boolean {
+export function isUsed(conf: Pick<NetConf, "stateDir" | "network">, host: Host): boolean {
   const hasRecord = recordedAttachments(host, conf.stateDir, conf.network).length > 0;
   return hasRecord || attachmentsOf(conf, host).length > 0;
 }

@@ -7,6 +7,7 @@ import { executePlan } from "./execute.ts";
 import { executeEach } from "./execute-each.ts";
 import { digestFile, observeFile } from "./file-steps.ts";
 import { folderOf, probeFolder, replaceFile, temporaryOf, unlessMissing } from "./files.ts";
+import { isNftProgram, observeGeneration } from "./generation.ts";
 import { observeAddresses, observeLink, observeLinks, observeRouteMtu } from "./links.ts";
 import { withAttachmentLock, withLock } from "./lock.ts";
 import type { Host } from "./machine.ts";
@@ -24,6 +25,8 @@ export interface HostOptions {
   readonly open?: (path: NetnsPath, byPath: OpenNetns) => number;
   /** For a process that serves many calls: removes links while others go on. */
   readonly remover?: LinkRemover;
+  /** See {@link Host.defer}. */
+  readonly defer?: Host["defer"];
   /** Where what is to be told goes; by default to stderr. */
   readonly log?: (line: string) => void;
 }
@@ -31,7 +34,7 @@ export interface HostOptions {
 /** The real machine, for a call that may take as long as `deadline` says (by default: as long as it takes). */
 export function createHost(
   deadline: Deadline = createDeadline(Number.POSITIVE_INFINITY),
-  { open: openOther, remover, log = logToStderr }: HostOptions = {},
+  { open: openOther, remover, defer, log = logToStderr }: HostOptions = {},
 ): Host {
   let executor: ExecutorChoice = "auto";
   const open: OpenNetns = openOther === undefined ? openNetns : (path) => openOther(path, openNetns);
@@ -56,11 +59,18 @@ export function createHost(
     watchKernel,
     flushConnections,
     trackedConnections,
+    rulesGeneration: (program) => {
+      const path = findProgram(program);
+      if (path === null || !isNftProgram(path)) return null;
+      const generation = observeGeneration();
+      return generation === null ? null : `${statSync("/proc/thread-self/ns/net").ino}/${generation}`;
+    },
+    ...(defer === undefined ? {} : { defer }),
     isFile: (path) => unlessMissing(() => statSync(path).isFile()) ?? false,
     observeFile,
     isMountPoint: (path) => unlessMissing(() => statSync(path).dev !== statSync(folderOf(path)).dev) ?? false,
     digestFile,
-    findProgram: (name) => Bun.which(name, { PATH: process.env.PATH || FALLBACK_PATH }),
+    findProgram,
     probeFolder,
     // Regular files only: a FIFO where a file should be would hold us for ever.
     readFile: (path) => unlessMissing(() => (statSync(path).isFile() ? readFileSync(path, "utf8") : null)),
@@ -96,6 +106,10 @@ function statOpened(path: string, open: OpenNetns) {
   } finally {
     closeSync(file);
   }
+}
+
+function findProgram(name: string): string | null {
+  return Bun.which(name, { PATH: process.env.PATH || FALLBACK_PATH });
 }
 
 let knownBootId: string | null = null;

@@ -94,6 +94,11 @@ export interface Host {
   watchKernel(onHint: (hint: KernelHint) => void, onEnd: (why: string) => void): { close(): void };
   /** Forgets the tracked connections of these addresses; returns how many (none where nothing is tracked). */
   flushConnections(addresses: readonly Address[]): number;
+  /**
+   * What changes with every change of the rules that a program (`iptables`, `nft`) keeps in our namespace, and with nothing
+   * that only reads them; null where that can't be known (the older x_tables).
+   */
+  rulesGeneration(program: string): string | null;
   /** How many connections our own namespace tracks. */
   trackedConnections(): number;
   /** Whether there is a regular file (a symbolic link to one counts). */
@@ -135,6 +140,11 @@ export interface Host {
   /** Kernel boot ID, a UUID. */
   bootId(): string;
   sleep(milliseconds: number): Promise<void>;
+  /**
+   * Leaves work that nobody waits for until it is quiet; a later one of the same name takes its place. Absent: there is no
+   * later.
+   */
+  defer?(name: string, work: (host: Host) => Promise<void>): void;
   /** One line on stderr. */
   log(line: string): void;
 }

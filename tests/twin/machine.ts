@@ -72,6 +72,7 @@ export function createFakeMachine(root: string): FakeMachine {
     deadline: createDeadline(Number.POSITIVE_INFINITY),
     useExecutor: () => undefined,
     isMountPoint: () => false,
+    rulesGeneration: () => null,
     spawn: async (request) => {
       machine.spawned.push(request.argv.join(" "));
       const stderr = request.argv[0] === "nft" ? "Error: No such file or directory" : "";

@@ -10,6 +10,8 @@ import { duplicateDescriptor } from "../../host/netns.ts";
 import { widenThreadPool } from "../../host/thread-pool.ts";
 import type { Call } from "../call.ts";
 import { type Answer, answerCni, PLUGIN, type Verbs } from "../cni.ts";
+import { removeForgottenMasquerade } from "../masquerade.ts";
+import { createQuiet, type Quiet } from "./quiet.ts";
 import { needsOwnFiles } from "./reach.ts";
 
 /** Where launchers look for the agent of a node. */
@@ -21,6 +23,11 @@ export function callSocket(stateDir: string): string {
 const THREADS = 16;
 /** How long an ending agent waits for calls under way; what is not done then is taken back. */
 const CLOSING_MS = 5_000;
+
+/** Rules of a network whose last pod went stay so long, in milliseconds: the next pod would make them again. */
+const QUIET_MS = 1_000;
+/** What such work may take. */
+const LATER_MS = 30_000;
 
 /** What became of a call: declined ones are left to the binary, lost ones were taken back. */
 export const OUTCOMES = ["ok", "error", "declined", "lost"] as const;
@@ -47,6 +54,10 @@ export function openCalls({ stateDir }: CallSettings, voices: CallVoices): { clo
   widenThreadPool(THREADS);
   const remover = createLinkRemover();
   const own = createHost();
+  const openLater = () => createHost(createDeadline(LATER_MS), { log: voices.log });
+  const quiet = createQuiet(QUIET_MS, openLater, voices.log);
+  // What an agent that was killed had left for later.
+  quiet.defer(stateDir, (host) => removeForgottenMasquerade(stateDir, host));
   const home = { net: own.namespaceId("/proc/self/ns/net"), mnt: own.namespaceId("/proc/self/ns/mnt") };
   const running = new Map<HandedCall, { readonly answer: Promise<unknown>; interrupt(why: string): void }>();
   const answers = new WeakMap<HandedCall, Answer>();
@@ -61,7 +72,7 @@ export function openCalls({ stateDir }: CallSettings, voices: CallVoices): { clo
       return null;
     }
     const isAtHome = handed.namespaces.mnt === home.mnt;
-    const host = openHost(handed, remover, (line) => voices.log(`${describe(handed)}: ${line}`));
+    const host = openHost(handed, remover, quiet, (line) => voices.log(`${describe(handed)}: ${line}`));
     handed.onGone(() => host.deadline.interrupt("who called went away"));
     let isDeclined = false;
     const verbs: Verbs = {
@@ -107,15 +118,22 @@ export function openCalls({ stateDir }: CallSettings, voices: CallVoices): { clo
       const left = [...running.values()];
       for (const { interrupt } of left) interrupt("the agent is ending");
       await Promise.allSettled(left.map(({ answer }) => answer));
+      await quiet.finish();
     },
   };
 }
 
 /** The machine as the caller sees it: the sandbox's path leads to the namespace that it opened. */
-function openHost(handed: HandedCall, remover: LinkRemover, log: (line: string) => void): Host {
+function openHost(
+  handed: HandedCall,
+  remover: LinkRemover,
+  { defer }: Quiet,
+  log: (line: string) => void,
+): Host {
   const path = handed.variables.CNI_NETNS ?? "";
   return createHost(createDeadline(UNDO_TIME_MS), {
     remover,
+    defer,
     log,
     open: (wanted, byPath) => {
       if (wanted !== path) return byPath(wanted);

@@ -45,8 +45,6 @@ describe("planAttach", () => {
 ip link add name mcni63935ca0bad mtu 1450 address 0e:96:44:aa:05:5d type veth peer name eth0 mtu 1450 address 0a:58:0a:01:00:02 netns /run/netns/c1
 # host end into the bridge
 ip link set dev mcni63935ca0bad master minicni0 addrgenmode none alias minicni:pods:c1:eth0
-# up, with hairpin: a pod reaches itself through a Service
-ip link set dev mcni63935ca0bad up type bridge_slave hairpin on
 # a pod must not be able to give routes to the node (CVE-2020-10749)
 sysctl -w net.ipv6.conf.mcni63935ca0bad.accept_ra=0
 # no wait for duplicate address detection
@@ -62,6 +60,8 @@ nsenter --net=/run/netns/c1 ip link set dev eth0 up
 nsenter --net=/run/netns/c1 ip addr replace 10.1.0.2/24 dev eth0
 # the pod's routes
 nsenter --net=/run/netns/c1 ip route append 0.0.0.0/0 via 10.1.0.1 dev eth0
+# up, with hairpin: a pod reaches itself through a Service
+ip link set dev mcni63935ca0bad up type bridge_slave hairpin on
 `);
   });
 
@@ -71,8 +71,6 @@ nsenter --net=/run/netns/c1 ip route append 0.0.0.0/0 via 10.1.0.1 dev eth0
 ip link add name mcni63935ca0bad mtu 1450 address 0e:96:44:aa:05:5d type veth peer name eth0 mtu 1450 address 0a:58:0a:01:00:02 netns /run/netns/c1
 # host end into the bridge
 ip link set dev mcni63935ca0bad master minicni0 addrgenmode none alias minicni:pods:c1:eth0
-# up, with its port flags
-ip link set dev mcni63935ca0bad up type bridge_slave hairpin off isolated on
 # a pod must not be able to give routes to the node (CVE-2020-10749)
 sysctl -w net.ipv6.conf.mcni63935ca0bad.accept_ra=0
 # some runtimes start pods with IPv6 off
@@ -92,6 +90,8 @@ nsenter --net=/run/netns/c1 ip addr replace fd00::2/64 dev eth0 nodad
 # the pod's routes
 nsenter --net=/run/netns/c1 ip route append 0.0.0.0/0 via 10.1.0.1 dev eth0
 nsenter --net=/run/netns/c1 ip route append ::/0 via fd00::1 dev eth0
+# up, with its port flags
+ip link set dev mcni63935ca0bad up type bridge_slave hairpin off isolated on
 `);
   });
 

@@ -7,6 +7,7 @@ import type { AttachmentKey, Owner } from "../ipam/reservation.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import { hostVethName } from "../net/ifname.ts";
 import { parseVethAlias } from "../topology/alias.ts";
+import { planDetach } from "../topology/attachment.ts";
 import { addressSource } from "./addresses.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { detach } from "./detach.ts";
@@ -68,6 +69,7 @@ export async function collect(
       return false;
     }
   };
+  await attempt("links", () => removeLinks(dead, host));
   for (const key of dead) {
     const isGone = await attempt(formatKey(key), async () => {
       const record = readRecord(host, conf.stateDir, key);
@@ -88,6 +90,16 @@ export async function collect(
   await attempt("masquerade rules", () => removeUnusedMasquerade(conf, host, conf.raw.ipMasq === true));
   await attempt("MAC checks", () => removeUnusedSpoofChecks(conf, host));
   return { removed, failures };
+}
+
+/**
+ * The links of all at once: each by itself waits for a grace period of the kernel. What is left of them is told by the
+ * removal of its attachment, which tries again.
+ */
+async function removeLinks(keys: readonly AttachmentKey[], host: Host): Promise<void> {
+  const names = keys.map(({ network, containerId, ifname }) => hostVethName(network, containerId, ifname));
+  const there = names.filter((name) => host.link(name)?.kind === "veth");
+  if (there.length > 1) await host.executeEach(there.flatMap(planDetach));
 }
 
 /** Attachments of this network that are there in any way, and dead; `valid` null: provably. */

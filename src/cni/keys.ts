@@ -7,7 +7,7 @@ const KNOWN = [
   "vlanTrunk preserveDefaultVlan macspoofchk portIsolation disableContainerInterface enabledad ipam dns args",
   "capabilities runtimeConfig prevResult ranges subnet rangeStart rangeEnd gateway routes resolvConf dataDir",
   "dst gw advmss priority table scope nameservers domain search options ips mac ipRanges cni interfaces",
-  "address interface sandbox version stateDir ipMasqBackend delegate deadline agentWait minID maxID id ip4 ip6 ip",
+  "address interface sandbox version stateDir ipMasqBackend delegate deadline executor agentWait minID maxID id ip4 ip6 ip",
   "socketPath pciID containerID ifname cni.dev/valid-attachments cni.dev/attachments",
 ]
   .join(" ")

@@ -3,7 +3,8 @@ import { HostError, messageOf } from "./errors.ts";
 import { withNetlink } from "./netlink/socket.ts";
 
 /** Which executor is asked for; `auto`: netlink where this process can have it. */
-export type ExecutorChoice = "auto" | "netlink" | "iproute2";
+export const EXECUTORS = ["auto", "netlink", "iproute2"] as const;
+export type ExecutorChoice = (typeof EXECUTORS)[number];
 
 /** What `auto` found, once for the whole process. */
 let found: Engine | null = null;

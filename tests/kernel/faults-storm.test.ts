@@ -57,6 +57,7 @@ describe("everything at once", () => {
     for (const [, done] of [...adds, ...dels]) {
       if (done.exitCode !== 0) expect(done.exitCode).toBeGreaterThan(128);
     }
+    await box.settled();
     const live = adds.filter(([, done]) => done.exitCode === 0);
     await expectLive(box, live, conf);
 
@@ -116,6 +117,7 @@ describe("one attachment, two calls at once", () => {
       await Bun.sleep(50 + Math.random() * 250);
       first.kill();
       const [, done] = await Promise.all([first.done, second.done]);
+      await box.settled();
       if (done.exitCode === 0) {
         await checked(box, pod, conf, done);
         expect(box.reservations().sort()).toEqual(addressesOf(resultOf(done)).sort());

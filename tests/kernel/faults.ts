@@ -8,6 +8,7 @@ import {
   type Started,
   type Variables,
 } from "./sandbox.ts";
+import { servesCalls } from "./served-agent.ts";
 import { type ErrorView, errorOf, resultOf } from "./views.ts";
 
 /** Every program that the plugin may run. */
@@ -123,7 +124,9 @@ function marked(mark: string): { pid: number; command: string }[] {
     if (!Number.isInteger(pid) || pid === process.pid) return [];
     try {
       if (!readFileSync(`/proc/${pid}/environ`, "utf8").includes(`${mark}\0`)) return [];
-      return [{ pid, command: readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ") }];
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+      // The agent that serves the call stays.
+      return / calls \S+ $/.test(command) ? [] : [{ pid, command }];
     } catch {
       return [];
     }
@@ -219,6 +222,8 @@ export function neverEnding(box: Sandbox, command: string, pod: Pod): Started {
 
 /** Waits until the process catches SIGTERM: before, a signal ends it without a word. */
 export async function untilCatching({ pid }: Started): Promise<void> {
+  // A launcher catches nothing.
+  if (servesCalls()) return;
   const sigterm = 1n << 14n;
   for (let tries = 0; tries < 2000; tries++) {
     const [, mask = "0"] = /^SigCgt:\s*(\w+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];

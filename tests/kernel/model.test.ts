@@ -100,7 +100,10 @@ class KernelPlay {
     }
     const done = await call.done;
     // What it had begun by `ip` or `iptables` goes on without it for some milliseconds.
-    if (killAt !== null) await until("nobody works on the node", () => this.#isIdle());
+    if (killAt !== null) {
+      await this.box.settled();
+      await until("nobody works on the node", () => this.#isIdle());
+    }
     // Whoever was killed behind his answer was killed all the same.
     if (done.exitCode > 1) {
       this.killed++;
@@ -115,7 +118,9 @@ class KernelPlay {
 
   #isIdle(): boolean {
     const names = [this.box.name, ...[...this.#pods.values()].map(nameOf)];
-    return names.every((name) => run(["ip", "netns", "pids", name]).stdout.trim() === "");
+    const agents = this.box.served?.pids() ?? [];
+    const pids = names.flatMap((name) => run(["ip", "netns", "pids", name]).stdout.match(/\d+/g) ?? []);
+    return pids.every((pid) => agents.includes(pid));
   }
 
   #collect(network: string, list: GcList): void {

@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 
 export type { Finished } from "./views.ts";
 
+import { ServedPath, servesCalls } from "./served-agent.ts";
 import { type Finished, type LinkView, type ResultView, type RouteView, resultOf } from "./views.ts";
 
 export const BINARY = process.env.MINICNI_BIN ?? `${import.meta.dir}/../../dist/minicni`;
@@ -69,6 +70,8 @@ export class Sandbox {
   readonly dir = mkdtempSync(`${tmpdir()}/mtest-`);
   readonly dataDir = `${this.dir}/data`;
   readonly stateDir = `${this.dir}/state`;
+  /** Null: calls go to the binary itself. */
+  readonly served: ServedPath | null;
   readonly #namespaces: string[] = [];
   readonly #mounts: string[] = [];
   #pods = 0;
@@ -76,6 +79,7 @@ export class Sandbox {
   constructor() {
     sandboxes.add(this);
     this.#addNamespace(this.name);
+    this.served = servesCalls() ? new ServedPath(this.netns, this.dir, this.stateDir) : null;
   }
 
   #addNamespace(name: string): string {
@@ -105,6 +109,8 @@ export class Sandbox {
 
   /** A tmpfs with the given mount options (`size=8k`), at a path below our folder that is made. */
   mountTmpfs(path: string, options: string): void {
+    // An agent has its sockets before a disk is full.
+    this.served?.agent();
     mkdirSync(path, { recursive: true });
     must("mount", "-t", "tmpfs", "-o", options, "none", path);
     this.#mounts.push(path);
@@ -134,12 +140,13 @@ export class Sandbox {
   }
 
   argv(...args: string[]): string[] {
+    if (this.served !== null && args.length === 0) return this.served.argv();
     return ["/usr/bin/nsenter", `--net=${this.netns}`, BINARY, ...args];
   }
 
   call(command: string, pod: Pod, conf: Json | string = this.conf(), env: Variables = {}): Finished {
     const stdin = typeof conf === "string" ? conf : JSON.stringify(conf);
-    return run(this.argv(), { stdin, env: this.variables(command, pod, env) });
+    return run(this.served?.argv(env) ?? this.argv(), { stdin, env: this.variables(command, pod, env) });
   }
 
   add(pod: Pod, conf: Json = this.conf(), env: Variables = {}): ResultView {
@@ -149,7 +156,7 @@ export class Sandbox {
   /** Starts a call that runs beside others; the caller may kill it. */
   start(command: string, pod: Pod, conf: Json = this.conf(), options: StartOptions = {}): Started {
     const child = Bun.spawn({
-      cmd: [...(options.argv ?? this.argv())],
+      cmd: [...(options.argv ?? this.served?.argv(options.env) ?? this.argv())],
       env: { PATH: process.env.PATH, ...this.variables(command, pod, options.env) },
       stdin: new TextEncoder().encode(JSON.stringify(conf)),
       stdout: "pipe",
@@ -160,6 +167,11 @@ export class Sandbox {
       return { exitCode: await child.exited, stdout, stderr };
     })();
     return { pid: child.pid, kill: (signal = "SIGKILL") => child.kill(signal), done };
+  }
+
+  /** Waits for what an agent still does for calls whose caller is gone. */
+  async settled(): Promise<void> {
+    await this.served?.settled();
   }
 
   node(...argv: string[]): string {
@@ -216,6 +228,7 @@ export class Sandbox {
 
   destroy(): void {
     sandboxes.delete(this);
+    this.served?.destroy();
     for (const path of this.#mounts) run(["umount", "-l", path]);
     for (const name of [...this.#namespaces].reverse()) run(["ip", "netns", "del", name]);
     rmSync(this.dir, { recursive: true, force: true });
@@ -225,11 +238,7 @@ export class Sandbox {
 export const NOTHING = { links: [], reservations: [], records: [] };
 
 function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
+  return existsSync(folder) ? readdirSync(folder) : [];
 }
 
 export function read(path: string): string {

@@ -96,6 +96,7 @@ describe("kill -9", () => {
       await Promise.all(calls);
     }
     expect(finished).toBeLessThan(pods.length);
+    await box.settled();
     for (const name of box.reservations()) {
       expect(name).toMatch(/^(10\.7\.0\.\d+|fd00:7::[0-9a-f]+)$/);
       expect(await Bun.file(`${box.dataDir}/net1/${name}`).text()).toMatch(/^pod\d+\r\neth0$/);

@@ -40,8 +40,10 @@ const BRIDGE_MS = 5_000;
 const now = () => performance.now();
 
 /** The machine for so many milliseconds; what it says goes into the journal. */
-function openHost(limitMs: number, journal: Journal): Host {
-  return withJournal(createHost(createDeadline(limitMs)), journal);
+function openHost(limitMs: number, { executor }: AgentSettings, journal: Journal): Host {
+  const host = withJournal(createHost(createDeadline(limitMs)), journal);
+  host.useExecutor(executor);
+  return host;
 }
 
 const told = new Set<string>();
@@ -70,6 +72,7 @@ export async function runAgent(
   const { logFormat: format, stateDir, dryRun } = settings;
   const journal = openJournal(format, dryRun);
   const host = withJournal(machine, journal);
+  host.useExecutor(settings.executor);
   const lock = agentLock(stateDir);
   let isServing = false;
   const serve = () => {
@@ -118,7 +121,7 @@ async function assemble(settings: AgentSettings, host: Host, journal: Journal) {
   const offload = settings.once ? null : createOffloadProbe({ host, journal, metrics, now });
   const rules = watchForwardBlocks(createRules(host, now), host, now);
   // A look of its own each time, in bounded time: it may wait for calls of the plugin.
-  const bridge = { pass: () => createBridgeRepair(openHost(BRIDGE_MS, journal), settings).pass() };
+  const bridge = { pass: () => createBridgeRepair(openHost(BRIDGE_MS, settings, journal), settings).pass() };
   const pass = createPass(settings, { host, network, rules, bridge, offload, publisher, ...voices });
   const wakeups = createWakeups();
   const heartbeat = health.loop("nodes", NODES_BUDGET_MS);
@@ -186,7 +189,7 @@ async function serveOn(settings: AgentSettings, host: Host, journal: Journal): P
     (what) => wakeups.wake(what),
     () => network.forgetLookups(),
   );
-  const leaks = openLeaks(settings, (limitMs) => openHost(limitMs, journal), voices, now);
+  const leaks = openLeaks(settings, (limitMs) => openHost(limitMs, settings, journal), voices, now);
   const condition = createCondition(settings, nodes, voices, now);
   const calls = openCallsOrTell(settings, voices);
   const tick = () => {

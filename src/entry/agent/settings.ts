@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { EXECUTORS, type ExecutorChoice } from "../../host/engine.ts";
 import type { Host } from "../../host/machine.ts";
 import { mergePrefixes } from "../../net/merge.ts";
 import { formatPrefix, hasHostBits, type Prefix, parsePrefix } from "../../net/prefix.ts";
@@ -33,6 +34,8 @@ export interface AgentSettings {
   /** 0: leaked attachments are left. */
   readonly leakGraceMs: number;
   readonly nodeCondition: boolean;
+  /** Who makes changes of links, addresses and routes. */
+  readonly executor: ExecutorChoice;
   readonly logFormat: "text" | "json";
   /** One pass, then the end. */
   readonly once: boolean;
@@ -79,6 +82,7 @@ export async function parseSettings(
     resyncPeriodMs: found.resyncPeriod * 1000,
     leakGraceMs: found.leakGrace * 1000,
     nodeCondition: found.nodeCondition,
+    executor: found.executor,
     logFormat: found.logFormat,
     once: found.once,
     dryRun: found.dryRun,
@@ -172,6 +176,7 @@ function createCommand(): Command {
       "MINICNI_NODE_CONDITION",
       false,
     ).argParser(parseBoolean),
+    option("--executor <name>", "of links, addresses, routes", "MINICNI_EXECUTOR", "auto").choices(EXECUTORS),
     option("--log-format <name>", "of stderr", "MINICNI_LOG_FORMAT", "text").choices(["text", "json"]),
     new Option("--once", "one pass, then the end (exit 1 when it failed)").default(false),
     new Option("--dry-run", "with --once: print its commands; exit 3 when there are any").default(false),

@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import { PATH_BACKENDS, type PathBackend } from "./backends.ts";
 import type { BenchProgram } from "./index.ts";
 import { ENGINES, type EngineName } from "./routes/engines.ts";
+import { PROGRAMMERS, type Programmer } from "./routes/programmer-names.ts";
 
 /**
  * Commands by which the benchmarks run themselves in processes and namespaces of their own; no person needs them. What
@@ -38,6 +39,22 @@ export function addHiddenCommands(program: Command, { host, print }: BenchProgra
       print(
         JSON.stringify(await measurePasses(await Bun.stdin.text(), backend, createSubject(host, backend))),
       );
+    });
+  add(
+    "memory",
+    "the most memory of a burst: of all that one process starts, and of some others, until SIGTERM",
+  )
+    .requiredOption("--root <pid>", "whose children and theirs count, those that begin from now on", Number)
+    .option("--standing <pid>", "one that runs already, which counts with its children", Number)
+    .action(async (task: { root: number; standing?: number }) => {
+      const { watchMemory } = await import("./cni/memory.ts");
+      await watchMemory(task, print);
+    });
+  add("program-routes", "routes to all of a NodeList on stdin, in the namespace we are in")
+    .addOption(new Option("--by <way>").choices(PROGRAMMERS).makeOptionMandatory())
+    .action(async ({ by }: { by: Programmer }) => {
+      const { programRoutes } = await import("./routes/programmers.ts");
+      print(JSON.stringify(await programRoutes(await Bun.stdin.text(), by, host)));
     });
   add("probe", "one end of a request/response probe in the namespace we are in")
     .addOption(new Option("--role <name>").choices(["server", "client"]).makeOptionMandatory())

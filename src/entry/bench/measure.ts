@@ -48,6 +48,10 @@ export interface Measure extends MeasureKey {
 
 /** The subject that does the kernel work of a call and nothing else (`cni/floor.c`). */
 export const FLOOR = "floor";
+/** A call as a node has it: the launcher hands it to the node's agent. In the suite `alloc`, the binary. */
+export const SERVED = "minicni";
+/** The binary alone, without an agent. In results that know no such subject it was called "minicni". */
+export const STANDALONE = "minicni standalone";
 
 /** A median is called stable when half its interval is at most this part of it. */
 const STABLE = 0.05;

@@ -68,7 +68,7 @@ export async function addPod(
   const costs: Cost[] = [];
   for (const link of chain) {
     const conf = prevResult === null ? link.conf : { ...link.conf, prevResult };
-    const { stdout, cost } = await call(context, "ADD", link.argv, conf, pod, place);
+    const { stdout, cost } = await call(context, "ADD", { ...link, conf }, pod, place);
     prevResult = readResult(stdout);
     costs.push(cost);
   }
@@ -84,8 +84,9 @@ export async function deletePod(
   place: Place,
 ): Promise<Cost> {
   const costs: Cost[] = [];
-  for (const { argv, conf } of [...chain].reverse()) {
-    const { cost } = await call(context, "DEL", argv, { ...conf, prevResult }, pod, place);
+  for (const link of [...chain].reverse()) {
+    const conf = { ...link.conf, prevResult };
+    const { cost } = await call(context, "DEL", { ...link, conf }, pod, place);
     costs.push(cost);
   }
   return sum(costs);
@@ -94,8 +95,7 @@ export async function deletePod(
 async function call(
   context: Pick<Context, "host">,
   command: "ADD" | "DEL",
-  argv: readonly string[],
-  conf: Json,
+  { argv, conf, env: more = {} }: Link,
   { containerId, netns }: Pod,
   place: Place,
 ): Promise<{ readonly stdout: string; readonly cost: Cost }> {
@@ -106,6 +106,7 @@ async function call(
     CNI_IFNAME: POD_INTERFACE,
     CNI_PATH: place.folder,
     CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${containerId}`,
+    ...more,
   };
   return await measureProgram(context, argv, { stdin: JSON.stringify(conf), env }, place);
 }

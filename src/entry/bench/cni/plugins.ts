@@ -1,12 +1,16 @@
+import { callSocket } from "../../agent/calls.ts";
+import { SERVED, STANDALONE } from "../measure.ts";
 import type { Peers } from "../peers.ts";
+import type { Programs } from "./programs.ts";
 
 /** JSON that goes to a plugin, or comes from one. */
 export type Json = Readonly<Record<string, unknown>>;
 
-/** One program of a chain, as a command line, and its configuration. */
+/** One program of a chain, as a command line, its configuration, and variables beside those of CNI. */
 export interface Link {
   readonly argv: readonly string[];
   readonly conf: Json;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A set of plugins that is measured. */
@@ -16,6 +20,8 @@ export interface PluginSet {
   readonly argv: readonly string[];
   readonly type: string;
   readonly folder: string;
+  /** An agent runs on the node, and the program hands calls over to it. */
+  readonly isServed: boolean;
 }
 
 /** What a network asks for beyond a bridge, an address and routes. */
@@ -46,20 +52,23 @@ const FIRST_PORT = 20_000;
 const NO_FOLDER = "/opt/cni/bin";
 
 /** The subject's name of reference plugins. */
-function peerSubject({ version }: Peers): string {
+export function peerSubject({ version }: Peers): string {
   return `bridge + host-local ${version}`;
 }
 
-/** The two kinds of plugin sets: ours, with the plugins that may follow it from a peer's folder, and a peer's. */
-export function describePlugins(self: readonly string[], peers: readonly Peers[]): PluginSet[] {
+/** The plugin sets: ours in both its ways, with the plugins that may follow it from a peer's folder, and the peers'. */
+export function describePlugins({ launcher, standalone }: Programs, peers: readonly Peers[]): PluginSet[] {
   const others = peers.map((peer) => ({
     subject: peerSubject(peer),
     argv: [`${peer.folder}/bridge`],
     type: "bridge",
     folder: peer.folder,
+    isServed: false,
   }));
+  const ours = { type: "minicni", folder: peers[0]?.folder ?? NO_FOLDER };
   return [
-    { subject: "minicni", argv: self, type: "minicni", folder: peers[0]?.folder ?? NO_FOLDER },
+    { subject: SERVED, argv: [launcher], isServed: true, ...ours },
+    { subject: STANDALONE, argv: [standalone], isServed: false, ...ours },
     ...others,
   ];
 }
@@ -76,6 +85,7 @@ export function describeChain(
 ): Link[] {
   const { dataDir, stateDir } = folders;
   const own = plugins.type === "minicni" ? { stateDir } : {};
+  const env = plugins.isServed ? { MINICNI_SOCKET: callSocket(stateDir) } : {};
   const shared = { cniVersion: CNI_VERSION, name: NETWORK };
   const conf = {
     ...shared,
@@ -95,7 +105,7 @@ export function describeChain(
   const ports = [{ hostPort: FIRST_PORT + index, containerPort: 80, protocol: "tcp" }];
   const limits = { ingressRate: RATE, ingressBurst: BURST, egressRate: RATE, egressBurst: BURST };
   return [
-    { argv: plugins.argv, conf },
+    { argv: plugins.argv, conf, env },
     ...(extras.portmap
       ? [
           {

@@ -17,6 +17,8 @@ import {
   POD_INTERFACE,
   PREFIX_LENGTH,
 } from "./plugins.ts";
+import type { Programs } from "./programs.ts";
+import { type Serving, startServing } from "./serving.ts";
 
 /** Where GNU time is; null: memory is not measured. */
 export type Meter = string | null;
@@ -24,12 +26,16 @@ export type Meter = string | null;
 /** One that attaches pods to a node of its own, pod by pod. */
 export interface Side {
   readonly subject: string;
+  /** What runs on the node between calls; null: nothing does. */
+  readonly serving: Serving | null;
   /** Its reservations, for filling a range. */
   readonly storeFolder: string;
   /** Attaches pod number `index`; `isMetered`: its memory is measured, which makes the times worthless. */
   add(index: number, isMetered?: boolean): Promise<Cost>;
   /** Detaches it. */
   del(index: number, isMetered?: boolean): Promise<Cost>;
+  /** Throws HostError when calls were answered by another one than they were measured for. */
+  verify(): Promise<void>;
 }
 
 /** What sides are made of. */
@@ -39,6 +45,7 @@ export interface Stage {
   readonly meter: Meter;
   /** Pods that each node has. */
   readonly pods: number;
+  readonly programs: Programs;
 }
 
 const BRIDGE_MAC = "0a:58:c6:12:00:01";
@@ -54,6 +61,15 @@ export async function createPluginSide(
   const { node, pods } = await addNode(stage, name);
   const folders = { dataDir: `${scratch.disk}/${name}`, stateDir: `${scratch.memory}/${name}` };
   for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
+  const serving = plugins.isServed
+    ? await startServing(context, { netns: node, ...folders, program: stage.programs.standalone })
+    : null;
+  let calls = 0;
+  /** Of who takes part in a call the agent is the largest. */
+  const withAgent = (cost: Cost): Cost => {
+    if (serving === null || cost.peakMiB === null) return cost;
+    return { ...cost, peakMiB: Math.max(cost.peakMiB, serving.residentMiB()) };
+  };
   const results = new Map<number, Json>();
   const placeOf = (index: number, isMetered: boolean) => ({
     netns: node,
@@ -62,17 +78,25 @@ export async function createPluginSide(
   });
   return {
     subject: plugins.subject,
+    serving,
     storeFolder: `${folders.dataDir}/bench`,
     add: async (index, isMetered = false) => {
+      calls++;
       const chain = describeChain(plugins, folders, extras, index);
       const { result, cost } = await addPod(context, chain, podAt(pods, index), placeOf(index, isMetered));
       results.set(index, result);
-      return cost;
+      return withAgent(cost);
     },
     del: async (index, isMetered = false) => {
+      calls++;
       const chain = describeChain(plugins, folders, extras, index);
       const result = results.get(index) ?? {};
-      return await deletePod(context, chain, podAt(pods, index), result, placeOf(index, isMetered));
+      return withAgent(
+        await deletePod(context, chain, podAt(pods, index), result, placeOf(index, isMetered)),
+      );
+    },
+    verify: async () => {
+      await serving?.verify(calls);
     },
   };
 }
@@ -95,6 +119,8 @@ export async function createFloorSide(stage: Stage, program: string, name: strin
   };
   return {
     subject: FLOOR,
+    serving: null,
+    verify: async () => undefined,
     storeFolder: "",
     add: (index, isMetered = false) => {
       const address = `198.18.${1 + (index >> 8)}.${index & 255}/${PREFIX_LENGTH}`;

@@ -6,7 +6,9 @@ import { withScratch } from "../scratch.ts";
 import { single } from "../turns.ts";
 import { measureProgram } from "./call.ts";
 import { compileFloor, floorArgv } from "./floor.ts";
+import { measureBurstMemory } from "./memory-turns.ts";
 import { CNI_VERSION, describePlugins, type Extras, NO_EXTRAS, type PluginSet } from "./plugins.ts";
+import { installPrograms } from "./programs.ts";
 import { keepTurns, measureBurst, measureSequential, sequentialLimits } from "./scenarios.ts";
 import { createFloorSide, createPluginSide, type Side, type Stage, tryOut } from "./side.ts";
 
@@ -41,11 +43,12 @@ export const measureCni: Suite = async (context) => {
       );
     }
     const floor = await compileFloor(context, scratch.disk);
-    const cast = { plugins: describePlugins(context.self, peers), floor };
+    const programs = installPrograms(context.self, `${scratch.disk}/bin`);
+    const cast = { plugins: describePlugins(programs, peers), floor };
     const meter = context.host.findProgram("time");
     if (meter === null)
       context.note("cni: peak memory is left out: it needs GNU time (apt-get install time)");
-    const stage = { context, scratch, meter };
+    const stage = { context, scratch, meter, programs };
     await measureStart(context, cast);
     await measureNode({ ...stage, pods: (context.effort.isQuick ? QUICK_PODS : MAX_PODS) + 1 }, cast);
     await measureRanges({ ...stage, pods: 1 }, cast);
@@ -80,24 +83,26 @@ async function measureNode(stage: Stage, cast: Cast): Promise<void> {
   const { context, meter, pods } = stage;
   const full = pods - 1;
   context.tell(`${pods} pods' namespaces for each side`);
-  const sides = await tryOut(context, "sequential, empty node", await createSides(stage, cast, "node"));
-  await measureSequential(context, "sequential, empty node", sides, meter, 0);
-  const { isQuick } = context.effort;
-  const limits = {
-    least: isQuick ? 1 : 6,
-    most: isQuick ? 1 : 12,
-    withinMs: LONG_MS,
-    steady: ["burst", "drain"],
-  };
-  // 1, 3, 30: so that the picture has a curve.
-  for (const atOnce of isQuick ? [10, full] : [1, 3, 10, 30, full]) {
-    await measureBurst(context, sides, meter, full, atOnce, limits);
-  }
-  if (context.isStopped()) return;
-  context.tell(`${full} pods on each node`);
-  const others = Array.from({ length: full }, (_, index) => index);
-  for (const side of sides) await inParallel(others, PREPARED_AT_ONCE, (index) => side.add(index));
-  await measureSequential(context, `sequential, ${full} pods on the node`, sides, meter, full);
+  await withSides(stage, cast, { name: "node", scenario: "sequential, empty node" }, async (sides) => {
+    await measureSequential(context, "sequential, empty node", sides, meter, 0);
+    const { isQuick } = context.effort;
+    const limits = {
+      least: isQuick ? 1 : 6,
+      most: isQuick ? 1 : 12,
+      withinMs: LONG_MS,
+      steady: ["burst", "drain"],
+    };
+    // 1, 3, 30: so that the picture has a curve.
+    for (const atOnce of isQuick ? [10, full] : [1, 3, 10, 30, full]) {
+      await measureBurst(context, sides, meter, full, atOnce, limits);
+    }
+    await measureBurstMemory(context, sides, stage.scratch.disk, full, full);
+    if (context.isStopped()) return;
+    context.tell(`${full} pods on each node`);
+    const others = Array.from({ length: full }, (_, index) => index);
+    for (const side of sides) await inParallel(others, PREPARED_AT_ONCE, (index) => side.add(index));
+    await measureSequential(context, `sequential, ${full} pods on the node`, sides, meter, full);
+  });
 }
 
 /** A /16 range, empty, half full and almost full. */
@@ -107,20 +112,22 @@ async function measureRanges(stage: Stage, cast: Cast): Promise<void> {
     if (context.isStopped()) return;
     const scenario = `a /16 range, ${percent} % full`;
     context.tell(`${scenario}: reservations`);
-    const sides = await createSides(stage, cast, `range${String(percent).replace(".", "-")}`);
-    for (const { storeFolder } of sides) {
-      if (storeFolder !== "") fillStore(storeFolder, { first: "198.18.0.0", count: 65_536 }, percent / 100);
-    }
-    const fit = await tryOut(context, scenario, sides);
+    const prepare = (side: Side) => {
+      if (side.storeFolder === "") return;
+      fillStore(side.storeFolder, { first: "198.18.0.0", count: 65_536 }, percent / 100);
+    };
+    const name = `range${String(percent).replace(".", "-")}`;
     const limits = { ...sequentialLimits(context), ...(context.effort.isQuick ? { least: 1, most: 1 } : {}) };
-    await measureSequential(context, scenario, fit, meter, 0, limits);
+    await withSides(stage, cast, { name, scenario, prepare }, (sides) =>
+      measureSequential(context, scenario, sides, meter, 0, limits),
+    );
   }
 }
 
 /** With the plugins that clusters put behind the first one. */
 async function measureChains(stage: Stage, cast: Cast): Promise<void> {
   const { context, meter } = stage;
-  for (const { name, extras } of CHAINS) {
+  for (const [index, { name, extras }] of CHAINS.entries()) {
     if (context.isStopped()) return;
     const scenario = `chain: ${name}`;
     const isPossible = context.peers.length > 0 || !(extras.portmap || extras.bandwidth);
@@ -128,26 +135,40 @@ async function measureChains(stage: Stage, cast: Cast): Promise<void> {
       context.note(`cni: ${scenario} is left out: the plugins portmap and bandwidth are not here`);
       continue;
     }
-    const sides = await createSides(
-      stage,
-      cast,
-      `chain${CHAINS.findIndex((chain) => chain.name === name)}`,
-      extras,
+    await withSides(stage, cast, { name: `chain${index}`, scenario, extras }, (sides) =>
+      measureSequential(context, scenario, sides, meter, 0),
     );
-    await measureSequential(context, scenario, await tryOut(context, scenario, sides), meter, 0);
   }
 }
 
-async function createSides(
+/** What sides are made for. `prepare`: done for each before its first call. */
+interface Occasion {
+  readonly name: string;
+  readonly scenario: string;
+  readonly extras?: Extras;
+  readonly prepare?: (side: Side) => void;
+}
+
+/**
+ * Runs `work` with a side for everybody who can do what the scenario asks for. Their agents are ended whatever happens;
+ * when all went well, they are asked first whether it was they who answered, and HostError is thrown when it was not.
+ */
+async function withSides(
   stage: Stage,
   { plugins, floor }: Cast,
-  name: string,
-  extras = NO_EXTRAS,
-): Promise<Side[]> {
+  { name, scenario, extras = NO_EXTRAS, prepare }: Occasion,
+  work: (sides: readonly Side[]) => Promise<void>,
+): Promise<void> {
   const sides: Side[] = [];
-  for (const [index, set] of plugins.entries()) {
-    sides.push(await createPluginSide(stage, set, `${name}-${index}`, extras));
+  try {
+    for (const [index, set] of plugins.entries()) {
+      sides.push(await createPluginSide(stage, set, `${name}-${index}`, extras));
+    }
+    if (floor !== null) sides.push(await createFloorSide(stage, floor, `${name}-floor`));
+    for (const side of sides) prepare?.(side);
+    await work(await tryOut(stage.context, scenario, sides));
+    for (const side of stage.context.isStopped() ? [] : sides) await side.verify();
+  } finally {
+    for (const { serving } of sides) await serving?.stop();
   }
-  if (floor !== null) sides.push(await createFloorSide(stage, floor, `${name}-floor`));
-  return sides;
 }

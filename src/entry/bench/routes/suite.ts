@@ -3,6 +3,7 @@ import type { Context, Suite } from "../context.ts";
 import { measureCold } from "./cold-turns.ts";
 import { measureDiff, measureNodeList } from "./diff.ts";
 import { measureKernel } from "./kernel.ts";
+import { measureProgramming } from "./programming.ts";
 import { nodesOf } from "./scenario.ts";
 
 /** What is measured of the routes. */
@@ -54,7 +55,10 @@ export function createRoutesSuite({ nodes, families, kernel }: RoutesOptions): S
 }
 
 function describeKernelParts(context: Context, nodes: readonly number[], families: readonly Family[]) {
-  if (process.getuid?.() === 0) return nodes.map((count) => () => measureKernel(context, count, families));
+  if (process.getuid?.() === 0) {
+    const passes = nodes.map((count) => () => measureKernel(context, count, families));
+    return [() => measureProgramming(context), ...passes];
+  }
   context.note("Whole passes and agents were left out: they need root.");
   return [];
 }

@@ -42,6 +42,7 @@ const DEFAULTS: AgentSettings = {
   resyncPeriodMs: 5_000,
   leakGraceMs: 60_000,
   nodeCondition: false,
+  executor: "auto",
   logFormat: "text",
   once: false,
   dryRun: false,
@@ -91,6 +92,7 @@ const BY_ALL_WAYS: readonly (readonly [string, string, string, Partial<AgentSett
   ["--resync-period", "MINICNI_RESYNC_PERIOD", "30", { resyncPeriodMs: 30_000 }],
   ["--leak-grace", "MINICNI_LEAK_GRACE", "0", { leakGraceMs: 0 }],
   ["--node-condition", "MINICNI_NODE_CONDITION", "1", { nodeCondition: true }],
+  ["--executor", "MINICNI_EXECUTOR", "iproute2", { executor: "iproute2" }],
   ["--log-format", "MINICNI_LOG_FORMAT", "json", { logFormat: "json" }],
 ];
 

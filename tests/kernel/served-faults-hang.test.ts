@@ -1,0 +1,3 @@
+import { runServed } from "./served-agent.ts";
+
+await runServed("faults-hang");

@@ -10,7 +10,7 @@ import {
 import type { RouteLookup } from "../plan/state.ts";
 import { HostError } from "./errors.ts";
 import { dumpInto, encodeAddress, encodeRequest, readAddress, type Visit } from "./netlink/message.ts";
-import { createPage, type NetlinkSocket, type Page, withNetlink } from "./netlink/socket.ts";
+import { type NetlinkSocket, type Page, withNetlink, withPage } from "./netlink/socket.ts";
 
 /** include/uapi/linux/rtnetlink.h. */
 const RTM_NEWROUTE = 24;
@@ -159,14 +159,14 @@ const CHUNK = 32;
 export function lookupRoutes(towards: readonly Address[]): (RouteLookup | null)[] {
   const found = new Array<RouteLookup | null>(towards.length).fill(null);
   if (towards.length === 0) return found;
-  const page = createPage();
-  withNetlink(0, (socket) => {
+  const ask = (socket: NetlinkSocket, page: Page) => {
     for (let first = 0; first < towards.length; first += CHUNK) {
       const chunk = towards.slice(first, first + CHUNK);
       socket.send(Buffer.concat(chunk.map((address, index) => encodeLookup(address, first + index))));
       receiveLookups(socket, page, chunk.length, found);
     }
-  });
+  };
+  withNetlink(0, (socket) => withPage((page) => ask(socket, page)));
   return found;
 }
 

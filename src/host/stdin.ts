@@ -1,4 +1,11 @@
+import { ptr } from "bun:ffi";
+import { readSync } from "node:fs";
 import type { Deadline } from "./deadline.ts";
+import { errnoOf } from "./errors.ts";
+import { libc } from "./libc.ts";
+
+const POLLIN = 1;
+const CHUNK_BYTES = 64 * 1024;
 
 /** More than any runtime sends: a GC list of 100,000 attachments has 10 MB. */
 const MAX_BYTES = 32 * 1024 * 1024;
@@ -19,6 +26,12 @@ export function openStdin(): Stdin {
 async function readAll(deadline: Deadline): Promise<string> {
   const chunks: Uint8Array[] = [];
   let length = 0;
+  const keep = (chunk: Uint8Array) => {
+    length += chunk.length;
+    if (length > MAX_BYTES) throw new RangeError(`stdin has more than ${MAX_BYTES} bytes`);
+    chunks.push(chunk);
+  };
+  if (readWhatIsThere(keep)) return Buffer.concat(chunks).toString();
   const reader = Bun.stdin.stream().getReader();
   for (;;) {
     const next = await Promise.race([reader.read(), over(deadline)]);
@@ -27,10 +40,30 @@ async function readAll(deadline: Deadline): Promise<string> {
       continue;
     }
     if (next.done) return Buffer.concat(chunks).toString();
-    length += next.value.length;
-    if (length > MAX_BYTES) throw new RangeError(`stdin has more than ${MAX_BYTES} bytes`);
-    chunks.push(next.value);
+    keep(next.value);
   }
+}
+
+/**
+ * What has been written before we started, which for libcni is all: without the event loop it costs half a millisecond less.
+ * Whether that was the end.
+ */
+function readWhatIsThere(keep: (chunk: Uint8Array) => void): boolean {
+  // struct pollfd: descriptor 0, and the events that are waited for.
+  const wanted = new Int32Array([0, POLLIN]);
+  while (libc().poll(ptr(wanted), 1, 0) > 0) {
+    const chunk = new Uint8Array(CHUNK_BYTES);
+    let bytes: number;
+    try {
+      bytes = readSync(0, chunk);
+    } catch (error) {
+      if (errnoOf(error) === "EAGAIN") return false;
+      throw error;
+    }
+    if (bytes === 0) return true;
+    keep(chunk.subarray(0, bytes));
+  }
+  return false;
 }
 
 /** Resolves to null once the deadline is over or the call is interrupted. */

@@ -1,5 +1,7 @@
-import { FLOOR, formatKey, type Interval, LEAST_TURNS, type Measure } from "./measure.ts";
+import { FLOOR, formatKey, type Interval, LEAST_TURNS, type Measure, SERVED, STANDALONE } from "./measure.ts";
 import type { Results } from "./results.ts";
+import { PROGRAMMING_SUBJECTS } from "./routes/programmer-names.ts";
+import { quotientInterval } from "./statistics.ts";
 
 /** What a comparison says of one measure. "unsure": too few turns, or another machine and nobody to relate to. */
 export type Verdict = "regression" | "improvement" | "no change shown" | "unsure";
@@ -15,15 +17,20 @@ export interface Comparison extends Interval {
 }
 
 /** Subjects that are ours; the others are what they are compared with. */
-const OURS: ReadonlySet<string> = new Set(["minicni", "minicni agent", "WASM"]);
+const OURS: ReadonlySet<string> = new Set([
+  SERVED,
+  STANDALONE,
+  "minicni agent",
+  PROGRAMMING_SUBJECTS.netlink,
+  PROGRAMMING_SUBJECTS.pass,
+  "WASM",
+]);
 /**
  * Parts by which two runs of one binary differed, half an hour apart on a quiet virtual machine, beyond what their
  * intervals say: an interval knows one run alone. Most of all where nobody was measured in turns with us. A change has to
  * be larger to be called one.
  */
 const DRIFT = { relative: 0.15, alone: 0.35 } as const;
-/** 97.5th percentile of the normal distribution: half the width of a 95 % interval in standard errors. */
-const Z = 1.96;
 
 /**
  * Compares our measures that are in both runs. Each is taken relative to a peer that was measured in turns with it in
@@ -35,8 +42,10 @@ export function compareResults(now: Results, before: Results): Comparison[] {
     now.machine.cpus === before.machine.cpus &&
     now.machine.kernel === before.machine.kernel;
   const old = new Map(before.measures.map((measure) => [formatKey(measure), measure]));
+  const isRenamed = hasStandalone(now) && !hasStandalone(before);
   return now.measures.flatMap((measure): Comparison[] => {
-    const other = old.get(formatKey(measure));
+    const key = isRenamed && measure.suite === "cni" ? renamedKey(measure) : formatKey(measure);
+    const other = key === null ? undefined : old.get(key);
     if (!OURS.has(measure.subject) || other === undefined) return [];
     const related = relate(measure, now, other, before);
     const change = related ?? { ...divide(measure, other), relativeTo: null };
@@ -45,6 +54,16 @@ export function compareResults(now: Results, before: Results): Comparison[] {
     const verdict = isComparable ? judge(change, measure.better) : "unsure";
     return [{ measure, before: other, ...change, verdict }];
   });
+}
+
+function hasStandalone({ measures }: Results): boolean {
+  return measures.some(({ subject }) => subject === STANDALONE);
+}
+
+/** Before agents served calls the binary alone was the only one of ours, under the name that served calls have now. */
+function renamedKey(measure: Measure): string | null {
+  if (measure.subject === SERVED) return null;
+  return formatKey(measure.subject === STANDALONE ? { ...measure, subject: SERVED } : measure);
 }
 
 type Change = Interval & { readonly change: number; readonly relativeTo: string | null };
@@ -86,18 +105,12 @@ function isSameScenario(a: Measure, b: Measure): boolean {
   return a.suite === b.suite && a.scenario === b.scenario && a.metric === b.metric;
 }
 
-/**
- * A quotient of two values that are known to an interval each. The intervals are taken as normal in the logarithm, in
- * which a quotient is a difference and standard errors add as squares.
- */
 function divide(
   a: Interval & { readonly median: number },
   b: Interval & { readonly median: number },
 ): Interval & { readonly change: number } {
-  const error = (value: Interval) => Math.log(value.high / value.low) / (2 * Z);
-  const change = a.median / b.median;
-  const width = Math.exp(Z * Math.hypot(error(a), error(b)));
-  return { change, low: change / width, high: change * width };
+  const { ratio, low, high } = quotientInterval(a, b);
+  return { change: ratio, low, high };
 }
 
 function judge({ low, high, relativeTo }: Change, better: Measure["better"]): Verdict {

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { findProcesses, stopDaemon } from "../../host/daemon.ts";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { HOST, type NetnsPath, type Operation, type Step } from "../../plan/step.ts";
@@ -31,6 +32,7 @@ export async function withScratch<T>(
 ): Promise<T> {
   if (process.getuid?.() !== 0) throw new HostError("it makes network namespaces", "run it as root");
   const prefix = `${MARK}${process.pid}-`;
+  await endOrphans();
   await sweep(cleaner, isDead);
   const [disk, memory] = [`${DISK}/${prefix}disk`, `${MEMORY}/${prefix}memory`];
   try {
@@ -51,6 +53,16 @@ export async function withScratch<T>(
 
 function describe(operation: Operation): Step {
   return { ...operation, netns: HOST, why: "a place of its own for the benchmark" };
+}
+
+/** Ends agents of runs that were killed: nobody else names the folder of such a run. */
+async function endOrphans(): Promise<void> {
+  const folder = new RegExp(`^(?:${DISK}|${MEMORY})/${MARK}([0-9]+)-`);
+  const isOrphan = (word: string) => {
+    const pid = folder.exec(word)?.[1];
+    return pid !== undefined && isDead(Number(pid));
+  };
+  for (const found of findProcesses()) if (found.argv.some(isOrphan)) await stopDaemon(found, 0);
 }
 
 /** Removes what the chosen runs left. */

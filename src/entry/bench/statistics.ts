@@ -2,6 +2,8 @@ import type { Interval } from "./measure.ts";
 
 /** Resamplings of the bootstrap; with 2,000 the ends of a 95 % interval move by less than a tenth of its width. */
 const RESAMPLINGS = 2_000;
+/** 97.5th percentile of the normal distribution: half the width of a 95 % interval in standard errors. */
+const Z = 1.96;
 
 /** The value below which the part `q` (0 … 1) of the values lies, interpolated; NaN of none. */
 export function quantile(values: readonly number[], q: number): number {
@@ -67,6 +69,20 @@ export function ratioInterval(
     low: quantile(ratios, 0.025),
     high: quantile(ratios, 0.975),
   };
+}
+
+/**
+ * A quotient of two values that are known to an interval each and were not measured in turns. The intervals are taken as
+ * normal in the logarithm, in which a quotient is a difference and standard errors add as squares.
+ */
+export function quotientInterval(
+  a: Interval & { readonly median: number },
+  b: Interval & { readonly median: number },
+): Interval & { readonly ratio: number } {
+  const error = (value: Interval) => Math.log(value.high / value.low) / (2 * Z);
+  const ratio = a.median / b.median;
+  const width = Math.exp(Z * Math.hypot(error(a), error(b)));
+  return { ratio, low: ratio / width, high: ratio * width };
 }
 
 /** Numbers in 0 … 1, the same for the same seed (mulberry32): intervals and workloads can be told again. */

@@ -1,6 +1,6 @@
 import type { Address } from "../../net/address.ts";
 import { BusyError, HostError } from "../errors.ts";
-import { createPage, type NetlinkSocket, type Page, withNetlink } from "./socket.ts";
+import { type NetlinkSocket, type Page, withNetlink, withPage } from "./socket.ts";
 
 /** Message types and flags of include/uapi/linux/{netlink,rtnetlink}.h. */
 const NLMSG_ERROR = 2;
@@ -65,12 +65,20 @@ export function receiveAnswers(
   accept: Query["accept"],
   onError: (errno: number) => void,
 ): Message[] | null {
+  return withPage((page) => readAnswers(socket, page, accept, onError));
+}
+
+function readAnswers(
+  socket: Pick<NetlinkSocket, "receive">,
+  page: Page,
+  accept: Query["accept"],
+  onError: (errno: number) => void,
+): Message[] | null {
   const messages: Message[] = [];
   let interrupted = false;
-  let page = createPage();
+  const { view } = page;
   for (;;) {
     const length = socket.receive(page);
-    const { view } = page;
     const { buffer } = page.bytes;
     const isWanted = accept === undefined || accept(Buffer.from(buffer, 0, length));
     for (let at = 0; at + HEADER_BYTES <= length; ) {
@@ -94,12 +102,12 @@ export function receiveAnswers(
       }
       if (size < HEADER_BYTES) break;
       if (isWanted && (accept === undefined || accept(Buffer.from(buffer, at, size)))) {
-        messages.push({ type, body: new DataView(buffer, at + HEADER_BYTES, size - HEADER_BYTES) });
+        // A copy: the page is used again.
+        const body = buffer.slice(at + HEADER_BYTES, at + size);
+        messages.push({ type, body: new DataView(body) });
       }
       at += align(size);
     }
-    // What was kept still points into it.
-    if (isWanted) page = createPage();
   }
 }
 
@@ -112,8 +120,7 @@ export type Visit<T> = (into: T, page: Page, body: number, end: number) => void;
  * Errors: ENOENT and EAFNOSUPPORT are an empty table (no IPv6, no such table yet), others throw HostError.
  */
 export function dumpInto<T>(query: DumpQuery, create: () => T, visit: Visit<T>): T {
-  const page = createPage();
-  return untilWhole(() =>
+  const ask = (page: Page) =>
     withNetlink(0, (socket) => {
       const into = create();
       let isWhole = true;
@@ -135,8 +142,8 @@ export function dumpInto<T>(query: DumpQuery, create: () => T, visit: Visit<T>):
           at += align(size);
         }
       }
-    }),
-  );
+    });
+  return withPage((page) => untilWhole(() => ask(page)));
 }
 
 /** A dump of rtnetlink; `answer`: the type of the messages that are wanted. */

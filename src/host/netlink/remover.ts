@@ -4,7 +4,7 @@ import { gather, membersOf, newGroup } from "./group.ts";
 import { RTM, writeIfinfo } from "./kernel.ts";
 import { askIndex, isListed, NoSuchLink } from "./names.ts";
 import { forEachRefusal } from "./refusal.ts";
-import { createPage, type NetlinkSocket, openNetlink, withNetlink } from "./socket.ts";
+import { type NetlinkSocket, openNetlink, withNetlink, withPage } from "./socket.ts";
 import { MessageWriter, NLM_F_ACK } from "./writer.ts";
 
 const IFLA_IFNAME = 3;
@@ -86,15 +86,9 @@ async function removeOne({ name, resolve, reject }: Wish): Promise<void> {
 
 async function removeGroup(wishes: readonly Wish[]): Promise<void> {
   const group = newGroup();
+  const names = wishes.map(({ name }) => name);
   const { refused, indexes } = withNetlink(0, (socket) =>
-    gather(
-      wishes.map(({ name }) => name),
-      group,
-      "each",
-      socket,
-      new MessageWriter(),
-      createPage(),
-    ),
+    withPage((page) => gather(names, group, "each", socket, new MessageWriter(), page)),
   );
   for (const { at, message } of refused) wishes[at]?.reject(new HostError(message, "it is gone already"));
   // Whoever else is in the group is not ours to remove.
@@ -154,9 +148,11 @@ async function remove(
 /** What RTM_DELLINK was answered with; null: done, or gone by itself meanwhile. */
 function readAnswer(socket: NetlinkSocket): string | null {
   let refusal: string | null = null;
-  forEachRefusal(socket, createPage(), 1, (_sequence, message, errno) => {
-    if (errno !== ENODEV) refusal = message;
-  });
+  withPage((page) =>
+    forEachRefusal(socket, page, 1, (_sequence, message, errno) => {
+      if (errno !== ENODEV) refusal = message;
+    }),
+  );
   return refusal;
 }
 

@@ -6,7 +6,7 @@ import { isMessageOperation, writeOperation } from "./encode.ts";
 import { deleteTogether } from "./group.ts";
 import { NoSuchLink, type OpenNames, openNames } from "./names.ts";
 import { forEachRefusal } from "./refusal.ts";
-import { createPage, type NetlinkSocket, type Page, withNetlink } from "./socket.ts";
+import { type NetlinkSocket, type Page, withNetlink, withPage } from "./socket.ts";
 import { MessageWriter } from "./writer.ts";
 
 /**
@@ -17,9 +17,6 @@ const CHUNK = 128;
 
 const HINT = "run the command by hand to see more";
 
-/** Writers and pages are used again: of each call they would be the largest part. */
-let spare: { readonly writer: MessageWriter; readonly page: Page } | null = null;
-
 /**
  * Runs steps of one namespace, in which the thread must be, as rtnetlink messages; `open` opens that of a veth's far end. `first`: one by one, up to the first
  * refusal. `each`: all of them, many in one datagram where none depends on the one before. The failures are in order;
@@ -28,12 +25,9 @@ let spare: { readonly writer: MessageWriter; readonly page: Page } | null = null
 export function runMessages(steps: readonly Step[], until: Until, open: OpenNetns): BatchFailure[] {
   return withNetlink(0, (socket) => {
     const names = openNames(socket.fd, open);
-    const { writer, page } = spare ?? { writer: new MessageWriter(), page: createPage() };
-    spare = null;
     try {
-      return new Runner(socket, names, writer, page).run(steps, until);
+      return withPage((page) => new Runner(socket, names, new MessageWriter(), page).run(steps, until));
     } finally {
-      spare = { writer, page };
       names.close();
     }
   });

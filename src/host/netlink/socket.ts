@@ -35,6 +35,21 @@ export function createPage(): Page {
   };
 }
 
+const spare: Page[] = [];
+
+/**
+ * Runs `work` with a page that others have used and will use again: what it returns must not point into it. A fresh one
+ * costs more than the whole question (64 KB of memory that the kernel has yet to find).
+ */
+export function withPage<T>(work: (page: Page) => T): T {
+  const page = spare.pop() ?? createPage();
+  try {
+    return work(page);
+  } finally {
+    spare.push(page);
+  }
+}
+
 /** A netlink socket of the namespace that this thread was in when it was opened. */
 export interface NetlinkSocket {
   readonly fd: number;

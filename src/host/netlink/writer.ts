@@ -9,7 +9,7 @@ export const NLM_F_CREATE = 0x400;
 export const NLM_F_APPEND = 0x800;
 const NLA_F_NESTED = 0x8000;
 /** Room at the start; it grows as needed. */
-const FIRST_BYTES = 16 * 1024;
+const FIRST_BYTES = 4 * 1024;
 /** The longest single attribute is an interface alias of 256 bytes; with it a message still fits. */
 const MARGIN_BYTES = 1024;
 

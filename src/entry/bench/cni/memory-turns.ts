@@ -68,6 +68,5 @@ async function watchWhile(
   } finally {
     await stopDaemon(daemon, STOP_MS);
   }
-  if (process.env.DBG) console.log(cleaner.readFile(logPath));
   return parseMemoryReport(cleaner.readFile(logPath) ?? "");
 }

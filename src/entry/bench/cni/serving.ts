@@ -12,7 +12,7 @@ import { describeCluster, nodePrefix } from "../routes/cluster.ts";
 /** A node's agent, which answers calls of the launcher there. */
 export interface Serving {
   readonly pid: number;
-  /** Processor time so far of the agent and of the children that it has now, in milliseconds. */
+  /** Processor time so far of the agent and of its children, in milliseconds; of those that ended, to 10 ms. */
   cpuMs(): number;
   /** Resident memory of the agent now, in MiB. */
   residentMiB(): number;
@@ -38,6 +38,8 @@ const ASK_TIMEOUT_MS = 5_000;
 /** For the agent to end by itself. */
 const STOP_MS = 5_000;
 const LOG_TAIL = 500;
+/** USER_HZ of Linux on all architectures we build for (proc(5)). */
+const TICK_MS = 10;
 
 /**
  * Starts the real agent of a cluster of one node and waits until it takes calls and has done its first pass. Throws
@@ -82,7 +84,8 @@ export async function startServing(
   const { pid } = daemon;
   return {
     pid,
-    cpuMs: () => [pid, ...childrenOf(pid)].reduce((sum, one) => sum + (processTimeMs(one) ?? 0), 0),
+    cpuMs: () =>
+      [pid, ...childrenOf(pid)].reduce((sum, one) => sum + (processTimeMs(one) ?? 0), endedChildrenMs(pid)),
     residentMiB: () => {
       const kib = /^VmRSS:\s+(\d+) kB/m.exec(host.readFile(`/proc/${pid}/status`) ?? "")?.[1];
       return Number(kib ?? Number.NaN) / 1024;
@@ -107,6 +110,17 @@ function childrenOf(pid: number): number[] {
   } catch {
     // A thread, or all of it, ended while we looked.
     return [];
+  }
+}
+
+/** cutime and cstime of proc(5), fields 16 and 17, behind the name, which may hold blanks. */
+function endedChildrenMs(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[13]) + Number(fields[14])) * TICK_MS;
+  } catch {
+    return 0;
   }
 }
 

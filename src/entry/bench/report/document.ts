@@ -2,6 +2,7 @@ import { isStable } from "../measure.ts";
 import type { Results } from "../results.ts";
 import { formatCharts } from "./charts.ts";
 import { formatTable } from "./format.ts";
+import { formatGoals } from "./goals.ts";
 import { formatSection, formatSections } from "./sections.ts";
 import template from "./template.md" with { type: "text" };
 
@@ -11,7 +12,8 @@ const ABSENT = "(not in this run)";
 /** The files of a report by name: the page and its pictures, all made of the results alone. */
 export function formatDocument(results: Results): Record<string, string> {
   const charts = formatCharts(results.measures);
-  const page = template.replace(/\{\{([^}]+)\}\}/g, (_all, name: string) => {
+  const page = chooseParts(template, results.measures).replace(/\{\{([^}]+)\}\}/g, (_all, name: string) => {
+    if (name === "goals") return formatGoals(results.measures);
     if (name === "facts") return formatFacts(results);
     if (name === "marks") return formatMarks(results);
     if (name === "notes")
@@ -24,10 +26,24 @@ export function formatDocument(results: Results): Record<string, string> {
   return { "benchmarks.md": page, ...Object.fromEntries(pictures) };
 }
 
+/**
+ * A part from `{{when NAME}}` to `{{end}}`, each a line of its own, stays where the run has something for the table NAME;
+ * else what is behind `{{else}}` does, or nothing.
+ */
+function chooseParts(text: string, measures: Results["measures"]): string {
+  const part = /\{\{when ([^}]+)\}\}\n([\s\S]*?)(?:\{\{else\}\}\n([\s\S]*?))?\{\{end\}\}\n/g;
+  return text.replace(part, (_all, name: string, there: string, otherwise = "") => {
+    const table = name === "goals" ? formatGoals(measures) : formatSection(name, measures);
+    return table === "" ? otherwise : there;
+  });
+}
+
 /** The report for a terminal. */
 export function formatSummary(results: Results): string {
   const notes = results.notes.map((note) => `note: ${note}`);
-  return `${[formatFacts(results), formatMarks(results), formatSections(results.measures), ...notes].filter((part) => part !== "").join("\n\n")}\n`;
+  const goals = formatGoals(results.measures);
+  const tables = [formatSections(results.measures), goals === "" ? "" : `goals\n\n${goals}`];
+  return `${[formatFacts(results), formatMarks(results), ...tables, ...notes].filter((part) => part !== "").join("\n\n")}\n`;
 }
 
 function formatFacts({ machine, versions, began, ended }: Results): string {

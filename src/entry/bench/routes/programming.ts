@@ -4,15 +4,9 @@ import type { Context } from "../context.ts";
 import { single, summarise, takeTurns } from "../turns.ts";
 import { describeCluster } from "./cluster.ts";
 import { withNode } from "./namespace.ts";
-import type { Programmer } from "./programmer-names.ts";
+import { PROGRAMMERS, PROGRAMMING_SUBJECTS } from "./programmer-names.ts";
 import type { ProgrammingReport } from "./programmers.ts";
 
-/** Who takes turns, and as what. */
-export const PROGRAMMING_SUBJECTS: Readonly<Record<Programmer, string>> = {
-  netlink: "minicni agent, netlink",
-  pass: "minicni agent, whole pass",
-  "ip-batch": "ip -batch",
-};
 const PEERS = 5_000;
 const LIMITS = { least: 6, most: 20, withinMs: 30_000, steady: ["programming"] };
 const QUICK_LIMITS = { least: 1, most: 1, withinMs: 0 };
@@ -25,7 +19,7 @@ export async function measureProgramming(context: Context, peers = PEERS): Promi
   const scenario = `${peers.toLocaleString("en")} routes, from none to all`;
   context.tell(scenario);
   const text = formatNodeList(describeCluster(peers + 1, [4]));
-  const contestants = (Object.keys(PROGRAMMING_SUBJECTS) as Programmer[]).map((by) => ({
+  const contestants = PROGRAMMERS.map((by) => ({
     subject: PROGRAMMING_SUBJECTS[by],
     turn: async () => {
       const { stdout } = await withNode(context, [4], (netns) =>

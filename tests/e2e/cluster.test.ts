@@ -124,6 +124,15 @@ describe.skipIf(FAULT !== null)("a cluster of fresh nodes", () => {
       expect(pod("c").ips).toEqual(["10.244.2.2", "fd44:0:0:2::2"]);
     });
 
+    test("it was the agent in its container that attached them, and nothing was left to the binary", () => {
+      const page = n1().must(["busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:9157/metrics"]);
+      const count = (command: string, outcome: string) =>
+        Number(
+          new RegExp(`calls_total\\{command="${command}",outcome="${outcome}"\\} (\\d+)`).exec(page)?.[1],
+        );
+      expect([count("ADD", "ok"), count("ADD", "error"), count("ADD", "declined")]).toEqual([2, 0, 0]);
+    });
+
     describe.each([
       { family: "IPv4", index: 0, gateway: "10.244.1.1" },
       { family: "IPv6", index: 1, gateway: "fd44:0:0:1::1" },

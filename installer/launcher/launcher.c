@@ -17,7 +17,7 @@
 #define SEE_LOG "the runtime tries again; see the agent's log: kubectl -n kube-system logs ds/minicni"
 
 enum { VERSION = 1, GREETING_SECONDS = 2, STDOUT_SECONDS = 5, PATH_BYTES = 4096, TEXT_BYTES = 4 * PATH_BYTES };
-enum { MAX_STDIN = 1 << 20, MAX_VARIABLES = 64 << 10, MAX_ANSWER = 16 << 20 };
+enum { PIPE_BYTES = 4096, MAX_STDIN = 1 << 20, MAX_VARIABLES = 64 << 10, MAX_ANSWER = 16 << 20 };
 enum { CODE_IO = 5, CODE_LATER = 11 }; /* SPEC §5 "Error" */
 
 struct hello { char magic[4]; uint16_t version, status; };
@@ -90,12 +90,13 @@ static bool await(int fd, int event, long seconds) {
   return ready > 0;
 }
 
-/* Writes all of it; returns 0 or the error. */
+/* Writes all of it; returns 0 or the error. A pipe that polls as writable takes as much as PIPE_BYTES without blocking. */
 static long write_all(int fd, const void *bytes, size_t size) {
   for (const uint8_t *at = bytes; size > 0;) {
-    const long written = CALL(write, fd, at, size);
+    if (!await(fd, POLLOUT, STDOUT_SECONDS)) return -EAGAIN;
+    const long written = CALL(write, fd, at, size < PIPE_BYTES ? size : PIPE_BYTES);
     if (written >= 0) at += written, size -= written;
-    else if (written != -EINTR && !(written == -EAGAIN && await(fd, POLLOUT, STDOUT_SECONDS))) return written;
+    else if (written != -EINTR && written != -EAGAIN) return written;
   }
   return 0;
 }

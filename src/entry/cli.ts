@@ -1,4 +1,5 @@
 import { SUPPORTED_VERSIONS } from "../cni/version.ts";
+import { EXECUTORS } from "../host/engine.ts";
 import type { Host } from "../host/machine.ts";
 import { planDryRun, runPlan } from "./plan.ts";
 import { VERSION } from "./version.ts";
@@ -24,6 +25,8 @@ CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
 /** Commands for people, loaded off the CNI path. Returns the exit code: 0 fine, 1 failed, 2 misused. */
 export async function runCli(args: string[], host: Host, print: (text: string) => void): Promise<number> {
   const [command, ...rest] = args;
+  const executor = EXECUTORS.find((name) => name === process.env.MINICNI_EXECUTOR);
+  if (executor !== undefined) host.useExecutor(executor);
   switch (command) {
     case "lab": {
       const { runLab } = await import("./lab/index.ts");

@@ -128,9 +128,11 @@ function checkWritable(folder: string, host: Host): void {
 
 function checkPrograms(conf: NetConf, host: Host): void {
   const backend = masqueradeBackend(conf, host);
+  const hasIproute2 = conf.raw.executor === "iproute2";
   const needed = [
-    "ip",
-    ...(conf.raw.vlan || conf.raw.vlanTrunk?.length ? ["bridge"] : []),
+    // The state of duplicate address detection is asked of `ip`, whoever makes the links.
+    ...(hasIproute2 || conf.raw.enabledad === true ? ["ip"] : []),
+    ...(hasIproute2 && (conf.raw.vlan || conf.raw.vlanTrunk?.length) ? ["bridge"] : []),
     ...(backend === "iptables" ? ["iptables", "ip6tables", "iptables-restore", "iptables-save"] : []),
     ...(backend === "nftables" || conf.raw.macspoofchk === true ? ["nft"] : []),
   ];

@@ -17,6 +17,20 @@ export type Command =
  * would misread (blank, quote, `#`): such a name must have been refused at the border.
  */
 export function formatOperation(operation: Operation): Command {
+  const command = describeOperation(operation);
+  if (!("words" in command)) return command;
+  const { tool, words } = command;
+  for (const word of words) {
+    if (!isBatchSafe(word)) {
+      const batch = tool === "ip" ? "an ip batch" : "a bridge batch";
+      throw new RangeError(`word ${JSON.stringify(word)} can't stand in ${batch}`);
+    }
+  }
+  return command;
+}
+
+/** As {@link formatOperation}, for a reader: whatever the words are. */
+function describeOperation(operation: Operation): Command {
   if (operation.op === "sysctl.set") {
     return { tool: "sysctl", key: operation.key, value: operation.value, optional: operation.optional };
   }
@@ -30,14 +44,7 @@ export function formatOperation(operation: Operation): Command {
   if (operation.op === "rules.nft") return { tool: "nft", lines: operation.lines };
   if (isFileOperation(operation)) return { tool: "file", operation };
   const tool = /^(vlan|fdb)\./.test(operation.op) ? "bridge" : "ip";
-  const words = wordsOf(operation);
-  for (const word of words) {
-    if (!isBatchSafe(word)) {
-      const batch = tool === "ip" ? "an ip batch" : "a bridge batch";
-      throw new RangeError(`word ${JSON.stringify(word)} can't stand in ${batch}`);
-    }
-  }
-  return { tool, words };
+  return { tool, words: wordsOf(operation) };
 }
 
 function isFileOperation(operation: Operation): operation is FileOperation {
@@ -86,7 +93,7 @@ export function quoteWord(word: string): string {
 /** A step as the command line a person could paste. */
 export function formatStep(step: Step): string {
   const enter = step.netns === HOST ? "" : `nsenter --net=${quoteWord(step.netns)} `;
-  const command = formatOperation(step);
+  const command = describeOperation(step);
   switch (command.tool) {
     case "ip":
     case "bridge": {

@@ -1,5 +1,5 @@
-import { formatAddress } from "../net/address.ts";
-import { formatPrefix } from "../net/prefix.ts";
+import { type Address, formatAddress } from "../net/address.ts";
+import { formatPrefix, type Prefix } from "../net/prefix.ts";
 import {
   type FileOperation,
   HOST,
@@ -139,8 +139,15 @@ function addressWords(verb: string, dev: string, prefix: string, nodad: boolean)
   return ["addr", verb, prefix, "dev", dev, ...(nodad ? ["nodad"] : [])];
 }
 
+/** A gateway of another family than the destination (RFC 5549) has to be announced. */
+function otherFamily(via: Address, dst: Prefix): string[] {
+  if (via.family === dst.address.family) return [];
+  return [via.family === 6 ? "inet6" : "inet"];
+}
+
 function routeWords(verb: string, route: RouteSpec): string[] {
-  const via = route.via === undefined ? [] : ["via", formatAddress(route.via)];
+  const via =
+    route.via === undefined ? [] : ["via", ...otherFamily(route.via, route.dst), formatAddress(route.via)];
   return [
     "route",
     verb,

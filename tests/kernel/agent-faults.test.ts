@@ -125,7 +125,7 @@ describe("a program that is missing", () => {
     const node = new AgentNode();
     node.nodes(N1, N2, N3);
     const folder = pathWithout(node, /^ip$/);
-    const agent = node.start({ env: { PATH: folder } });
+    const agent = node.start({ args: ["--executor", "iproute2"], env: { PATH: folder } });
     await agent.says(/can't run `ip`/);
     await node.until("readiness tells", () => /\[-\]routes failed.*`ip`/.test(agent.page("/readyz")), agent);
     expect(existsSync(node.conflist)).toBe(false);

@@ -102,7 +102,8 @@ exec /usr/sbin/ip "$@"
   );
   chmodSync(`${folder}/ip`, 0o755);
   writeFileSync(`${folder}/refuse`, "");
-  return node.start({ env: { PATH: `${folder}:${process.env.PATH}` } });
+  const args = ["--executor", "iproute2"];
+  return node.start({ args, env: { PATH: `${folder}:${process.env.PATH}` } });
 }
 
 test("one route that `ip` refuses: all others are programmed, pods may come, readiness tells, and it heals", async () => {

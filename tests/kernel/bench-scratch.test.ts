@@ -43,3 +43,13 @@ test("withScratch removes what a killed run left, and nothing of one that runs",
   await withScratch({ host, cleaner: host }, async () => undefined);
   expect([left(DEAD), left(ALIVE)]).toEqual([[], [`${ALIVE}node`, `${ALIVE}disk`]]);
 });
+
+test("withScratch ends agents that a killed run left, and none of a run that runs", async () => {
+  const start = (prefix: string) =>
+    Bun.spawn(["sh", "-c", "read -r line", "agent", `/var/tmp/${prefix}disk/nodes.json`], { stdin: "pipe" });
+  const [orphan, other] = [start(DEAD), start(ALIVE)];
+  await withScratch({ host, cleaner: host }, async () => undefined);
+  expect([await orphan.exited, orphan.signalCode, other.exitCode]).toEqual([137, "SIGKILL", null]);
+  other.kill("SIGKILL");
+  await other.exited;
+});

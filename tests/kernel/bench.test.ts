@@ -4,6 +4,7 @@ import { type Context, QUICK } from "../../src/entry/bench/context.ts";
 import type { Measure } from "../../src/entry/bench/measure.ts";
 import { measureKernel } from "../../src/entry/bench/routes/kernel.ts";
 import { withNode } from "../../src/entry/bench/routes/namespace.ts";
+import { measureProgramming } from "../../src/entry/bench/routes/programming.ts";
 import { findProcesses } from "../../src/host/daemon.ts";
 import { createDeadline } from "../../src/host/deadline.ts";
 import { createHost } from "../../src/host/linux.ts";
@@ -65,6 +66,21 @@ test("a benchmark runs whole passes and agents in namespaces of its own and leav
     kept.filter(({ metric }) => metric.startsWith("agent memory")).every(({ median }) => median > 1),
   ).toBe(true);
 }, 120_000);
+
+test("routes to all peers come by netlink, by a whole pass and by ip -batch, each in a namespace of its own", async () => {
+  const { context, kept } = createContext();
+  await measureProgramming(context, 300);
+  const found = kept.map(({ scenario, subject, metric }) => `${scenario}: ${subject}: ${metric}`);
+  const subjects = ["minicni agent, netlink", "minicni agent, whole pass", "ip -batch"];
+  expect(found).toEqual(
+    ["programming", "programming CPU"].flatMap((metric) =>
+      subjects.map((subject) => `300 routes, from none to all: ${subject}: ${metric}`),
+    ),
+  );
+  expect(kept.filter(({ median }) => !(median > 0))).toEqual([]);
+  expect(kept[0]?.ratios.map(({ to }) => to)).toEqual(["ip -batch"]);
+  expect(leftovers()).toEqual([]);
+}, 60_000);
 
 test("the node of a benchmark has the addresses of the first node of its cluster, on a link of its own", async () => {
   const { context } = createContext();

@@ -25,6 +25,8 @@ import {
   run,
   Sandbox,
 } from "./sandbox.ts";
+import { servesCalls } from "./served-agent.ts";
+import { agentKilledAt, type Reached } from "./served-killed.ts";
 import { addressesOf, errorOf, resultOf } from "./views.ts";
 
 setDefaultTimeout(120_000);
@@ -36,17 +38,25 @@ const WIDTH = 4;
 const RULES: Json = { ipMasq: true, macspoofchk: true };
 
 /**
- * Runs a call that is killed when it is about to make the n-th such system call; returns whether it came so far. The
+ * Runs a call that is killed when it is about to make the n-th such system call; returns whether it came so far, and whether it is done. The
  * main thread is the only one that is followed: it alone changes anything. What a killed call had started may go on
  * for some milliseconds; that is waited for, as the race with it has a test of its own.
  */
-async function killedAt(box: Sandbox, command: string, pod: Pod, conf: Json, call: string, nth: number) {
+async function killedAt(
+  box: Sandbox,
+  command: string,
+  pod: Pod,
+  conf: Json,
+  call: string,
+  nth: number,
+): Promise<Reached> {
+  if (box.served !== null) return agentKilledAt(box, command, pod, conf, call, nth);
   const mark = nextFolder(box);
   const inject = ["-e", `trace=${call}`, "-e", `inject=${call}:signal=SIGKILL:when=${nth}`];
   const argv = ["nsenter", `--net=${box.netns}`, "strace", "-o", "/dev/null", ...inject, BINARY];
   const done = await box.start(command, pod, conf, { argv, env: { mark } }).done;
   expect(await survivors(mark)).toEqual([]);
-  return done.exitCode !== 0;
+  return { isReached: done.exitCode !== 0, isDone: done.exitCode === 0 };
 }
 
 /** A sandbox and its pods, made once for many points. */
@@ -132,17 +142,27 @@ async function killOnce(node: Node, what: Killing, call: string, nth: number): P
   const list = isFirst ? [] : [{ containerID: other.id, ifname: "eth0" }];
   const listed = { ...conf, "cni.dev/valid-attachments": list };
   if (command !== "ADD") await good(box, "ADD", pod, conf);
-  const isKilled = await killedAt(box, command, pod, command === "GC" ? listed : conf, call, nth);
-  // A call that was not killed is no case for an ADD again: its attachment is there.
-  await (isKilled ? (aftermaths[nth % aftermaths.length] ?? del) : del)(node, listed);
+  const { isReached, isDone } = await killedAt(
+    box,
+    command,
+    pod,
+    command === "GC" ? listed : conf,
+    call,
+    nth,
+  );
+  // A call that was done all the same is no case for an ADD again: its attachment is there.
+  await (isDone ? del : (aftermaths[nth % aftermaths.length] ?? del))(node, listed);
   expect(whole(box)).toEqual(before);
   if (node.others !== null) await checked(box, other, conf, node.others);
   if (isFirst) reset(node);
-  return isKilled;
+  return isReached;
 }
 
 /** System calls of the main thread that change something, or stand between two changes. */
 const CALLS = ["link", "rename", "unlink", "mkdir", "flock", "setns", "sendto", "vfork", "write", "wait4"];
+
+/** By way of an agent each point costs a process more. */
+const STEP = servesCalls() ? 2 : 1;
 
 /** Kills the command at every occurrence of every such call; returns the number of points. */
 async function killEverywhere(what: Killing): Promise<number> {
@@ -152,7 +172,7 @@ async function killEverywhere(what: Killing): Promise<number> {
     const node = free.pop() ?? nodes(1)[0];
     if (node === undefined) throw new Error("no node");
     const failures: string[] = [];
-    for (let nth = 1, isKilled = true; isKilled && failures.length < 5; nth++) {
+    for (let nth = 1, isKilled = true; isKilled && failures.length < 5; nth += STEP) {
       try {
         isKilled = await killOnce(node, what, call, nth);
         if (isKilled) count++;
@@ -189,7 +209,7 @@ describe.skipIf(!hasProgram("strace"))("killed at any system call that changes s
     const [node] = nodes(1);
     if (node === undefined) throw new Error("no node");
     const { box, pod } = node;
-    expect(await killedAt(box, "ADD", pod, box.conf(RULES), "rename", 1)).toBe(true);
+    expect(await killedAt(box, "ADD", pod, box.conf(RULES), "rename", 1)).toMatchObject({ isReached: true });
     expect(box.records()).toHaveLength(1);
     await good(box, "GC", pod, gcAll(box.conf(RULES)));
     expect(traces(box)).toEqual(NO_TRACES);

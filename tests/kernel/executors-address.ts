@@ -123,7 +123,10 @@ const VLAN_CASES: readonly Case[] = [
   const added = vlans.map((it): Act => ({ op: "vlan.add", dev: "v0", ...it }));
   return [
     make("a port with", added),
-    make("a bridge itself with", vlans.map((it): Act => ({ op: "vlan.add", dev: "br0", self: true, ...it }))),
+    make(
+      "a bridge itself with",
+      vlans.map((it): Act => ({ op: "vlan.add", dev: "br0", self: true, ...it })),
+    ),
     make("a port out of the default VLAN, with", [{ op: "vlan.del", dev: "v0", vid: 1 }, ...added]),
     make("a port no longer with", [
       ...added,

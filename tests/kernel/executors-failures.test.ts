@@ -6,7 +6,6 @@ import { prefix } from "../twin/words.ts";
 import {
   type Act,
   type Arena,
-  ENGINES,
   expectSameState,
   expectSameWords,
   meansOf,
@@ -27,16 +26,19 @@ const BRIDGE = { kind: "bridge", mac: "0a:58:0a:00:00:21" } as const;
 
 interface Fault {
   readonly act: Act;
-  /** What both engines tell; absent: `ip` itself says no, ends, and its batch has no line that is known. */
+  /** What both engines tell; absent: `ip` says no before it asks the kernel. */
   readonly says?: string;
+  /** The tool ends there instead of going on to tell the line: iproute2 does not know which step it was. */
+  readonly isEnd?: true;
 }
 
-const link = (name: string, more: Partial<Act> = {}): Act => ({
-  op: "link.add",
-  link: { ...BRIDGE, name },
-  undo: { op: "link.del", name },
-  ...more,
-}) as Act;
+const link = (name: string, more: Partial<Act> = {}): Act =>
+  ({
+    op: "link.add",
+    link: { ...BRIDGE, name },
+    undo: { op: "link.del", name },
+    ...more,
+  }) as Act;
 
 /** What is refused where v0, v1 and the route 10.6.0.0/16 are. */
 const FAULTS: Readonly<Record<string, Fault>> = {
@@ -57,7 +59,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
   "no such master": {
     act: { op: "link.set", name: "v0", set: { master: "nosuch" } },
-    says: "nosuch",
+    isEnd: true,
   },
   "a master that is no bridge": {
     act: { op: "link.set", name: "v0", set: { master: "v1" } },
@@ -85,8 +87,9 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
   "an alias that is too long": {
     act: { op: "link.set", name: "v0", set: { alias: "x".repeat(256) } },
+    isEnd: true,
   },
-  "a name that is too long": { act: { op: "link.add", link: { ...BRIDGE, name: LONG } } },
+  "a name that is too long": { act: { op: "link.add", link: { ...BRIDGE, name: LONG } }, isEnd: true },
   "no such link to delete": { act: { op: "link.del", name: "nosuch" }, says: 'Cannot find device "nosuch"' },
   "a link that can't be deleted": { act: { op: "link.del", name: "lo" }, says: "Operation not supported" },
   "an address on no link": {
@@ -95,11 +98,11 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
   "no such address to delete": {
     act: { op: "addr.del", dev: "v0", prefix: prefix("10.5.0.1/24") },
-    says: "Cannot assign requested address",
+    says: "",
   },
   "no such address of IPv6 to delete": {
     act: { op: "addr.del", dev: "v0", prefix: prefix("fd05::1/64") },
-    says: "Cannot assign requested address",
+    says: "",
   },
   "a route by no link": {
     act: routeAct("append", "10.7.0.0/16", { dev: "nosuch" }),
@@ -127,10 +130,15 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   "no such neighbour to delete": {
     act: { op: "neigh.del", dev: "v0", address: { family: 4, value: 0x0a000009n }, mac: "0e:00:00:00:00:aa" },
     says: "No such file or directory",
+    isEnd: true,
   },
-  "a forwarding entry of what is no tunnel": {
-    act: { op: "fdb.replace", dev: "v0", mac: "0e:00:00:00:00:aa", dst: { family: 4, value: 0x0a000009n } },
+  "no such forwarding entry to delete": {
+    act: { op: "fdb.del", dev: "v0", mac: "0e:00:00:00:00:aa", dst: { family: 4, value: 0x0a000009n } },
     says: "",
+  },
+  "a forwarding entry of no link": {
+    act: { op: "fdb.replace", dev: "nosuch", mac: "0e:00:00:00:00:aa", dst: { family: 4, value: 1n } },
+    says: 'Cannot find device "nosuch"',
   },
   "a VLAN of what is no port": { act: { op: "vlan.add", dev: "v0", vid: 5 }, says: "" },
   "no such namespace": {
@@ -139,18 +147,17 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** Steps with undo around a fault; the last one is of the pod. */
+const addressOf = (dev: string, text: string, netns: string): Act => {
+  const address = { dev, prefix: prefix(text) };
+  return { op: "addr.replace", ...address, nodad: false, undo: { op: "addr.del", ...address }, netns };
+};
+
+/** Steps with undo around a fault, in two namespaces; the last one makes a link, which takes the kernel long to undo. */
 function around(act: Act, position: number, { place }: Arena): Plan {
   const steps: Act[] = [
+    addressOf("v0", "10.4.0.1/24", place.node),
+    addressOf("lo", "fd04::1/64", place.pod),
     link("b0", { isAtomic: true }),
-    {
-      op: "addr.replace",
-      dev: "v0",
-      prefix: prefix("10.4.0.1/24"),
-      nodad: false,
-      undo: { op: "addr.del", dev: "v0", prefix: prefix("10.4.0.1/24") },
-    },
-    { ...link("p0", { isAtomic: true }), netns: place.pod },
   ];
   return stepsOf([...steps.slice(0, position), act, ...steps.slice(position)], place);
 }
@@ -159,55 +166,45 @@ const BEFORE = ["route add 10.6.0.0/16 via 10.0.0.9 dev v0 proto 157"];
 const POSITIONS = [0, 1, 2, 3];
 
 describe("a step that fails is the same one for both engines", () => {
-  const told = async (act: Act): Promise<void> => {
-    await withArenas(BEFORE, async (arenas) => {
-      for (const position of POSITIONS) {
-        const ends: Partial<Record<Engine, Outcome>> = {};
+  test.each(Object.entries(FAULTS))("%s", async (_name, { act, says, isEnd }) => {
+    for (const position of POSITIONS) {
+      await withArenas(BEFORE, async (arenas) => {
         const given: string[] = [];
-        for (const engine of ENGINES) {
+        const run = async (engine: Engine): Promise<Outcome> => {
           const plan = around(act, position, arenas[engine]);
-          ends[engine] = await outcomeOf(plan, engine);
           given.push(...textOf(plan));
-        }
+          return await outcomeOf(plan, engine);
+        };
+        const [iproute2, netlink] = [await run("iproute2"), await run("netlink")];
+        expect(netlink.failed).toBe(position);
+        expect(iproute2.failed).not.toBeNull();
+        if (isEnd !== true) expect(iproute2.failed).toBe(position);
         await expectSameState(arenas, given);
-        outcomes.push({ position, ...ends });
-      }
-    });
-  };
-  const outcomes: ({ position: number } & Partial<Record<Engine, Outcome>>)[] = [];
-
-  test.each(Object.entries(FAULTS))("%s", async (_name, { act, says }) => {
-    outcomes.length = 0;
-    await told(act);
-    expect(outcomes).toHaveLength(POSITIONS.length);
-    for (const { position, iproute2, netlink } of outcomes) {
-      expect(netlink?.failed).toBe(position);
-      expect(iproute2?.failed).not.toBeNull();
-      if (says === undefined) continue;
-      expect(iproute2?.failed).toBe(position);
-      expect(iproute2?.message).toContain(says);
-      expectSameWords(netlink?.message ?? "", iproute2?.message ?? "");
+        if (says === undefined) return;
+        expect(iproute2.message).toContain(says);
+        expectSameWords(netlink.message, iproute2.message);
+      });
     }
   });
 });
 
 describe("running each step", () => {
-  test("both engines refuse the same ones, and do the others", async () => {
-    const acts = Object.values(FAULTS).map(({ act }) => act);
+  test("both engines refuse the same ones with the same words, and do the others", async () => {
+    const acts = Object.values(FAULTS).flatMap(({ act, isEnd }) => (isEnd === true ? [] : [act]));
     await withArenas(BEFORE, async (arenas) => {
-      const refused = await Promise.all(
-        ENGINES.map(async (engine) => {
-          const { place } = arenas[engine];
-          const good = [7, 8, 9].map((it) => routeAct("append", `10.${it}0.0.0/16`));
-          const plan = stepsOf(
-            acts.flatMap((act, index) => [act, ...good.slice(index % 3, (index % 3) + 1)]).concat(link("b0")),
-            place,
-          );
-          const failures = await executeEach(plan, meansOf(engine));
-          return failures.map(({ step }) => plan.indexOf(step)).sort((a, b) => a - b);
-        }),
-      );
-      expect(refused[1]).toEqual(refused[0] ?? []);
+      const run = async (engine: Engine) => {
+        const { place } = arenas[engine];
+        const mixed = acts.flatMap((act, index) => [act, routeAct("append", `10.${100 + index}.0.0/16`)]);
+        const plan = stepsOf([...mixed, link("b0")], place);
+        const failures = await executeEach(plan, meansOf(engine));
+        return failures.map(({ step, message }) => ({ at: plan.indexOf(step), message }));
+      };
+      const [iproute2, netlink] = [await run("iproute2"), await run("netlink")];
+      expect(netlink.map(({ at }) => at)).toEqual(acts.map((_act, index) => 2 * index));
+      expect(iproute2.map(({ at }) => at)).toEqual(netlink.map(({ at }) => at));
+      for (const [index, { message }] of iproute2.entries()) {
+        expectSameWords(netlink[index]?.message ?? "", message);
+      }
       await expectSameState(arenas, [BRIDGE.mac]);
     });
   });

@@ -113,7 +113,12 @@ const SET: readonly Case[] = [
     addrgenmode: "none",
     alias: "minicni:pods:c1:eth0",
   }),
-  onV1("a master, then up with flags", { up: false }, { master: "br0" }, { up: true, port: { hairpin: true } }),
+  onV1(
+    "a master, then up with flags",
+    { up: false },
+    { master: "br0" },
+    { up: true, port: { hairpin: true } },
+  ),
   onV1("all at once", {
     up: true,
     mtu: 1400,

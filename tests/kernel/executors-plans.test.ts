@@ -1,7 +1,12 @@
 import { afterAll, describe, setDefaultTimeout, test } from "bun:test";
 import type { Allocation } from "../../src/ipam/allocate.ts";
 import { HOST, type Operation, type Plan, type Step } from "../../src/plan/step.ts";
-import { type AttachmentOptions, describeAttachment, planAttach, planDetach } from "../../src/topology/attachment.ts";
+import {
+  type AttachmentOptions,
+  describeAttachment,
+  planAttach,
+  planDetach,
+} from "../../src/topology/attachment.ts";
 import { type Bridge, planBridge } from "../../src/topology/bridge.ts";
 import { planReattach } from "../../src/topology/port.ts";
 import { planTunnel, planTunnelRemoval } from "../../src/topology/tunnel.ts";
@@ -59,6 +64,8 @@ function attach(name: string, wish: Wish = {}, then: (place: Place) => Plan = ()
     acts: (place) =>
       inside(place, [
         ...planBridge({ ...BRIDGE, ...wish.bridge }, null, []),
+        // A port that stays, so that the bridge has a carrier all the time: what hangs on it is no matter of chance.
+        { op: "link.set", name: "v0", set: { master: BRIDGE.name }, netns: HOST, why: "a test" },
         ...planAttach(describeIn(place, wish)),
         ...then(place),
       ]),
@@ -78,7 +85,12 @@ const ATTACHMENTS: readonly Case[] = [
   attach("IPv4 alone", { addresses: [V4] }),
   attach("IPv6 alone", { addresses: [V6] }),
   attach("no address", { addresses: [] }),
-  attach("a gateway that nobody named", { addresses: [{ ...V4, gateway: null }, { ...V6, gateway: null }] }),
+  attach("a gateway that nobody named", {
+    addresses: [
+      { ...V4, gateway: null },
+      { ...V6, gateway: null },
+    ],
+  }),
   attach("isolated, without hairpin", { options: { hairpin: false, isolated: true } }),
   attach("detection of duplicates", { options: { enableDad: true } }),
   attach("a pod that stays down", { options: { podDown: true } }),
@@ -164,7 +176,14 @@ function tunnels(then: (name: string) => Plan): Plan {
 }
 
 const TUNNELS: readonly Case[] = [
-  { name: "devices with their peers", acts: (place) => inside(place, tunnels(() => [])) },
+  {
+    name: "devices with their peers",
+    acts: (place) =>
+      inside(
+        place,
+        tunnels(() => []),
+      ),
+  },
   {
     name: "routes through a device",
     acts: (place) =>
@@ -197,9 +216,7 @@ const TUNNELS: readonly Case[] = [
   {
     name: "devices of another backend, removed",
     acts: (place) => {
-      const removals = describeAll().map(
-        ({ link }): Operation => ({ op: "link.del", name: link.name }),
-      );
+      const removals = describeAll().map(({ link }): Operation => ({ op: "link.del", name: link.name }));
       const plan = planTunnelRemoval([]);
       return [...inside(place, [...tunnels(() => []), ...plan]), ...removals];
     },

@@ -15,6 +15,8 @@ export function routeAct(verb: Verb, dst: string, { via, ...more }: Words = {}):
 interface Way {
   readonly family: 4 | 6;
   readonly dst: string;
+  readonly second: string;
+  readonly third: string;
   readonly host: string;
   readonly any: string;
   readonly via: string;
@@ -26,6 +28,8 @@ const WAYS: readonly Way[] = [
   {
     family: 4,
     dst: "10.9.0.0/16",
+    second: "10.10.0.0/16",
+    third: "10.11.0.0/16",
     host: "10.9.0.7/32",
     any: "0.0.0.0/0",
     via: "10.0.0.9",
@@ -35,6 +39,8 @@ const WAYS: readonly Way[] = [
   {
     family: 6,
     dst: "fd09::/64",
+    second: "fd10::/64",
+    third: "fd11::/64",
     host: "fd09::7/128",
     any: "::/0",
     via: "fd00::9",
@@ -74,7 +80,7 @@ const OPTIONS: Readonly<Record<string, Words>> = {
 };
 
 function casesOf(way: Way): Case[] {
-  const { family, dst, host, any, via, other, foreign } = way;
+  const { family, dst, second, third, host, any, via, other, foreign } = way;
   const make = (name: string, ...acts: readonly Act[]): Case => ({
     name: `IPv${family}: ${name}`,
     acts: () => acts,
@@ -83,11 +89,17 @@ function casesOf(way: Way): Case[] {
   const replace = (to: string, words?: Words) => routeAct("replace", to, words);
   const del = (to: string, words?: Words) => routeAct("del", to, words);
   return [
-    ...Object.entries(OPTIONS).flatMap(([name, words]): Case[] => [
-      make(`route ${name}`, append(dst, words)),
-      make(`route ${name}, replaced`, append(dst, words), replace(dst, { ...words, mtu: 1290 })),
-      make(`route ${name}, deleted`, append(dst, words), append(host), del(dst, words)),
-    ]),
+    ...Object.entries(OPTIONS).map(([name, words]) =>
+      make(
+        `route ${name}, and others replaced and deleted`,
+        append(dst, words),
+        append(second, words),
+        replace(second, { ...words, mtu: 1290 }),
+        append(third, words),
+        append(host),
+        del(third, words),
+      ),
+    ),
     ...Object.entries(OPTIONS).flatMap(([name, { scope, ...words }]): Case[] =>
       scope === undefined || scope === "global"
         ? [make(`route via a gateway ${name}`, append(dst, { ...words, via }))]
@@ -119,15 +131,22 @@ function casesOf(way: Way): Case[] {
       const dev = NOWHERE.has(type) ? "" : "v0";
       const words = { type, dev };
       return [
-        make(`${type} route`, append(dst, words)),
-        make(`${type} route with metric and protocol`, append(dst, { ...words, metric: 9, protocol: 157 })),
-        make(`${type} route of a table`, append(dst, { ...words, table: 100 })),
-        make(`${type} route, replaced`, append(dst), replace(dst, { ...words, protocol: 157 })),
-        make(`${type} route, deleted`, append(dst, words), append(host), del(dst, words)),
         make(
-          `${type} route, deleted by metric and protocol`,
-          append(dst, { ...words, metric: 9, protocol: 157 }),
-          del(dst, { ...words, metric: 9, protocol: 157 }),
+          `${type} route, and others with more, replaced and deleted`,
+          append(dst, words),
+          append(second, { ...words, metric: 9, protocol: 157 }),
+          append(second, { ...words, table: 100 }),
+          append(third),
+          replace(third, { ...words, protocol: 157 }),
+        ),
+        make(
+          `${type} route, deleted`,
+          append(dst, words),
+          append(host),
+          del(dst, words),
+          append(second, { ...words, metric: 9, protocol: 157 }),
+          append(third, words),
+          del(second, { ...words, metric: 9, protocol: 157 }),
         ),
       ];
     }),

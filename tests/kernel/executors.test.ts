@@ -1,8 +1,16 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  type Act,
+  expectAlike,
+  expectSameState,
+  FILTERS_VLANS,
+  outcomeOf,
+  stepsOf,
+  withArenas,
+} from "./executors.ts";
 import { ADDRESS_TABLE } from "./executors-address.ts";
 import { LINK_CASES } from "./executors-link.ts";
 import { ROUTE_CASES, routeAct } from "./executors-route.ts";
-import { type Act, expectAlike, expectSameState, FILTERS_VLANS, outcomeOf, stepsOf, withArenas } from "./executors.ts";
 import { destroySandboxes } from "./sandbox.ts";
 
 setDefaultTimeout(30_000);

@@ -130,7 +130,7 @@ export async function expectSameState(
 ): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     if (stateOf(netlink, given).join("\n") === stateOf(iproute2, given).join("\n")) return;
-    await Bun.sleep(50);
+    await Bun.sleep(10);
   }
   expect(stateOf(netlink, given)).toEqual(stateOf(iproute2, given));
 }
@@ -139,6 +139,8 @@ function hide(mac: string, known: ReadonlySet<string>): string {
   const isOfAll = /^(00:00:00:00:00:00|ff:ff:ff:ff:ff:ff|33:33|01:00:5e|01:80:c2)/.test(mac);
   return isOfAll || known.has(mac) ? mac : "<random>";
 }
+
+const OF_KERNEL = '"protocol":"kernel"';
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -156,8 +158,9 @@ function shownIn(netns: NetnsPath, clean: (line: string) => string): string[] {
       const lines = rows
         .filter((row) => isLasting(command, row))
         .map((row) => clean(`${command}: ${JSON.stringify(row, unlike)}`));
-      // Of routes, the order tells which comes first.
-      return command.includes("route") ? lines : lines.sort();
+      // Of routes, the order tells which comes first; but not of the kernel's own.
+      const ordered = command.includes("route") ? lines.filter((line) => !line.includes(OF_KERNEL)) : [];
+      return [...lines.filter((line) => !ordered.includes(line)).sort(), ...ordered];
     });
   });
 }

@@ -35,8 +35,8 @@ const LIMITED = { deadline: 2 };
 
 describe("any one program hangs", () => {
   const confs: readonly (readonly [string, Json])[] = [
-    ["ipMasq by nftables", { ipMasq: true, ipMasqBackend: "nftables" }],
-    ["ipMasq and macspoofchk", RULES],
+    ["ipMasq by nftables", { executor: "iproute2", ipMasq: true, ipMasqBackend: "nftables" }],
+    ["ipMasq and macspoofchk", { executor: "iproute2", ...RULES }],
   ];
   for (const [name, overrides] of confs) {
     for (const isFirst of [true, false]) {
@@ -81,7 +81,7 @@ describe("any one program hangs", () => {
 });
 
 test("every program hangs: a GC of many attachments ends at its deadline, not at a deadline for each", async () => {
-  const { box, conf, pod } = await faultyNode({});
+  const { box, conf, pod } = await faultyNode({ executor: "iproute2" });
   const pods = [pod, ...box.pods(7)];
   for (const each of pods) await good(box, "ADD", each, conf);
   const faults = new Faults(box, "hang-from", 1);

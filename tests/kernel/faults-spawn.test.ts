@@ -19,10 +19,11 @@ afterEach(destroySandboxes);
 afterAll(destroySandboxes);
 
 const CONFS: readonly (readonly [string, Json])[] = [
-  ["plain", {}],
-  ["ipMasq", { ipMasq: true }],
-  ["ipMasq by nftables", { ipMasq: true, ipMasqBackend: "nftables" }],
-  ["ipMasq and macspoofchk", { ipMasq: true, macspoofchk: true }],
+  ["plain", { executor: "iproute2" }],
+  ["ipMasq", { executor: "iproute2", ipMasq: true }],
+  ["ipMasq by nftables", { executor: "iproute2", ipMasq: true, ipMasqBackend: "nftables" }],
+  // Messages to the kernel in place of `ip`: only rules are left to other programs.
+  ["ipMasq and macspoofchk", { executor: "netlink", ipMasq: true, macspoofchk: true }],
 ];
 const WIDTH = 4;
 

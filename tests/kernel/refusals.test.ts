@@ -220,7 +220,7 @@ describe("a machine that is in the way", () => {
 
   test("no ip on PATH: the program, the PATH and what to do are told", () => {
     const box = new Sandbox();
-    const done = box.call("ADD", box.pod(), box.conf(), { PATH: "/nowhere" });
+    const done = box.call("ADD", box.pod(), box.conf({ executor: "iproute2" }), { PATH: "/nowhere" });
     expectRefusal(box, done, { code: 999, told: ["`ip`", "PATH=/nowhere", "install"] });
   });
 

@@ -78,6 +78,8 @@ export interface AgentPlace {
   readonly env?: Variables;
   /** What goes before the agent's own command line. */
   readonly prefix?: readonly string[];
+  /** Further words of its command line. */
+  readonly args?: readonly string[];
   /** Where to its sockets are moved, so that they are reached whatever becomes of the state folder. */
   readonly socket?: string;
 }
@@ -90,13 +92,24 @@ export class CallAgent {
   readonly #child: Bun.Subprocess;
   readonly #files: readonly string[];
 
-  constructor({ netns, stateDir, env = {}, prefix = [], socket }: AgentPlace) {
+  constructor({ netns, stateDir, env = {}, prefix = [], args = [], socket }: AgentPlace) {
     const own = `${stateDir}/cni.sock`;
     this.socket = socket ?? own;
     const ready = `${tmpdir()}/mtest-ready-${process.pid}-${++agents}`;
     rmSync(ready, { force: true });
     this.#child = Bun.spawn({
-      cmd: ["/usr/bin/nsenter", `--net=${netns}`, ...prefix, BINARY, "calls", stateDir],
+      cmd: [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "/usr/bin/nsenter",
+        `--net=${netns}`,
+        ...prefix,
+        BINARY,
+        "calls",
+        stateDir,
+        ...args,
+      ],
       env: { PATH: process.env.PATH, ...env },
       stdin: "ignore",
       stdout: Bun.file(ready),
@@ -104,7 +117,7 @@ export class CallAgent {
     });
     try {
       for (let tries = 0; textOf(ready) !== "ready\n"; tries++) {
-        if (tries > 4_000 || !existsSync(`/proc/${this.pid}`)) throw new Error("the agent does not come up");
+        if (tries > 1_500 || !existsSync(`/proc/${this.pid}`)) throw new Error("the agent does not come up");
         Bun.sleepSync(2);
       }
     } catch (error) {
@@ -152,6 +165,25 @@ export class CallAgent {
     return Number(kilobytes) / 1024;
   }
 
+  /**
+   * Has strace at its main thread, which alone changes anything, with these faults (`-e inject=`); returns how to end that.
+   */
+  async inject(...faults: string[]): Promise<() => Promise<void>> {
+    const words = faults.flatMap((fault) => ["-e", `trace=${fault.split(":")[0]}`, "-e", `inject=${fault}`]);
+    const tracer = Bun.spawn({
+      cmd: ["strace", "-o", "/dev/null", ...words, "-p", `${this.pid}`],
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+    });
+    const { value } = await tracer.stderr.getReader().read();
+    if (!new TextDecoder().decode(value).includes("attached")) throw new Error("strace does not attach");
+    return async () => {
+      tracer.kill("SIGTERM");
+      await tracer.exited;
+    };
+  }
+
   /** Waits until every launcher that was there is dealt with, also what those left that went away; nothing if it is dead. */
   async settled(): Promise<void> {
     for (let tries = 0; this.isAlive(); tries++) {
@@ -187,7 +219,7 @@ export class CallAgent {
 }
 
 function stateOf(pid: number): string {
-  return / ([A-Z]) /.exec(textOf(`/proc/${pid}/stat`).replace(/^.*\)/s, ""))?.[1] ?? "Z";
+  return / ([A-Za-z]) /.exec(textOf(`/proc/${pid}/stat`).replace(/^.*\)/s, ""))?.[1] ?? "Z";
 }
 
 function textOf(path: string): string {
@@ -213,6 +245,8 @@ function greeting(path: string): Promise<void> {
 
 /** The agents of one sandbox: one for all calls, and one for each environment that a call wants programs to see. */
 export class ServedPath {
+  /** False: where an agent has died, launchers find none. */
+  isRevived = true;
   readonly #agents = new Map<string, CallAgent>();
   readonly #netns: string;
   readonly #dir: string;
@@ -230,7 +264,7 @@ export class ServedPath {
     const wanted = Object.entries(env).filter(([name]) => name === "PATH" || name.startsWith("FAULT"));
     const key = JSON.stringify(wanted);
     const found = this.#agents.get(key);
-    if (found?.isAlive()) return found;
+    if (found !== undefined && (found.isAlive() || !this.isRevived)) return found;
     mkdirSync(`${this.#dir}/sockets`, { recursive: true });
     const socket = `${this.#dir}/sockets/${++this.#made}`;
     const made = new CallAgent({

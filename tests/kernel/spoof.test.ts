@@ -138,7 +138,7 @@ describe("macspoofchk", () => {
     writeFileSync(`${folder}/ip`, `#!/bin/sh\nsleep 1; exec ${Bun.which("ip")} "$@"\n`, { mode: 0o755 });
     const ports = () => tables(box).match(/"mcni\w+" \./g)?.length ?? 0;
     const env = { PATH: `${folder}:${process.env.PATH}` };
-    const adding = box.start("ADD", late, guarded(box), { env });
+    const adding = box.start("ADD", late, guarded(box, { executor: "iproute2" }), { env });
     for (let tries = 0; tries < 200 && ports() < 3; tries++) await Bun.sleep(10);
     expect(box.hostVeths()).toHaveLength(2);
     expect(box.call("DEL", goes, guarded(box)).exitCode).toBe(0);

@@ -69,7 +69,7 @@ describe("a node from which minicni is removed", () => {
     const bin = `${node.box.dir}/killing`;
     mkdirSync(bin);
     writeFileSync(`${bin}/ip`, "#!/bin/sh\nkill -KILL $PPID\n", { mode: 0o755 });
-    const killed = node.uninstallWith({ PATH: `${bin}:${process.env.PATH}` });
+    const killed = node.uninstallWith({ PATH: `${bin}:${process.env.PATH}`, MINICNI_EXECUTOR: "iproute2" });
     expect(killed.exitCode).not.toBe(0);
     must("rm", "-r", bin);
     expect(readdirSync(node.confDir)).toEqual(["20-bridge.conflist"]);

@@ -3,15 +3,18 @@ import type { Command } from "../../cni/request.ts";
 import { type HandedCall, listenForCalls, type Served } from "../../host/calls/listen.ts";
 import { createDeadline, UNDO_TIME_MS } from "../../host/deadline.ts";
 import { messageOf } from "../../host/errors.ts";
-import { createHost } from "../../host/linux.ts";
+import { createHost, type HostOptions } from "../../host/linux.ts";
 import type { Host } from "../../host/machine.ts";
-import { createLinkRemover, type LinkRemover } from "../../host/netlink/remover.ts";
+import { createLinkRemover } from "../../host/netlink/remover.ts";
 import { duplicateDescriptor } from "../../host/netns.ts";
+import { readRecord } from "../../host/records.ts";
 import { widenThreadPool } from "../../host/thread-pool.ts";
-import type { Call } from "../call.ts";
+import { addressSource } from "../addresses.ts";
+import { attachmentLock, type Call, formatKey } from "../call.ts";
 import { type Answer, answerCni, PLUGIN, type Verbs } from "../cni.ts";
+import { detach } from "../detach.ts";
 import { removeForgottenMasquerade } from "../masquerade.ts";
-import { createQuiet, type Quiet } from "./quiet.ts";
+import { createQuiet } from "./quiet.ts";
 import { needsOwnFiles } from "./reach.ts";
 
 /** Where launchers look for the agent of a node. */
@@ -44,22 +47,27 @@ export interface CallVoices {
 /** Settings of {@link openCalls}. */
 export interface CallSettings {
   readonly stateDir: string;
+  /** How long what nobody waits for is put off, in milliseconds; null: not at all, each call does all of it. */
+  readonly quietMs?: number | null;
 }
 
 /**
  * Serves CNI calls that launchers hand over, with the code that the binary would run for them: what it writes is the same,
  * and so are the locks, so that both may run at any time. Throws HostError when it can't listen.
  */
-export function openCalls({ stateDir }: CallSettings, voices: CallVoices): { close(): Promise<void> } {
+export function openCalls(
+  { stateDir, quietMs = QUIET_MS }: CallSettings,
+  voices: CallVoices,
+): { close(): Promise<void> } {
   widenThreadPool(THREADS);
   const remover = createLinkRemover();
   const own = createHost();
   const openLater = () => createHost(createDeadline(LATER_MS), { log: voices.log });
-  const quiet = createQuiet(QUIET_MS, openLater, voices.log);
+  const quiet = createQuiet(quietMs ?? 0, openLater, voices.log);
   // What an agent that was killed had left for later.
   quiet.defer(stateDir, (host) => removeForgottenMasquerade(stateDir, host));
   const home = { net: own.namespaceId("/proc/self/ns/net"), mnt: own.namespaceId("/proc/self/ns/mnt") };
-  const running = new Map<HandedCall, { readonly answer: Promise<unknown>; interrupt(why: string): void }>();
+  const running = new Map<HandedCall, (why: string) => void>();
   const answers = new WeakMap<HandedCall, Answer>();
 
   const serve = async (handed: HandedCall): Promise<Served> => {
@@ -72,19 +80,25 @@ export function openCalls({ stateDir }: CallSettings, voices: CallVoices): { clo
       return null;
     }
     const isAtHome = handed.namespaces.mnt === home.mnt;
-    const host = openHost(handed, remover, quiet, (line) => voices.log(`${describe(handed)}: ${line}`));
+    const defer = quietMs === null ? undefined : quiet.defer;
+    const host = openHost(handed, { remover, defer }, (line) => voices.log(`${describe(handed)}: ${line}`));
     handed.onGone(() => host.deadline.interrupt("who called went away"));
     let isDeclined = false;
+    let made = NO_RECORD;
     const verbs: Verbs = {
       ...PLUGIN,
       run: async (name: Command, call: Call, machine: Host) => {
         isDeclined = !isReachable(call, isAtHome, stateDir, machine);
-        return isDeclined ? "" : await PLUGIN.run(name, call, machine);
+        if (isDeclined) return "";
+        const result = await PLUGIN.run(name, call, machine);
+        if (name === "ADD") made = recordOf(call, machine);
+        return result;
       },
+      takeBack: (call, machine) => takeBack(call, machine, made),
     };
     const stdin = { read: async () => handed.stdin, peek: async () => handed.stdin };
     const answer = answerCni(handed.variables, stdin, host, verbs);
-    running.set(handed, { answer, interrupt: host.deadline.interrupt });
+    running.set(handed, host.deadline.interrupt);
     try {
       const { exitCode, stdout, takeBack } = await answer;
       if (isDeclined) {
@@ -101,39 +115,63 @@ export function openCalls({ stateDir }: CallSettings, voices: CallVoices): { clo
     }
   };
   /** To its caller an ADD without a result has failed, and a failed one leaves nothing. */
-  const onLost = (handed: HandedCall) => {
+  const onLost = async (handed: HandedCall) => {
     const { takeBack } = answers.get(handed) ?? {};
     if (takeBack === undefined) return;
     voices.served(handed.variables.CNI_COMMAND ?? "", "lost", 0);
     voices.log(`${describe(handed)}: who called went away without its result: taken back`);
-    takeBack().catch((error) => voices.log(`${describe(handed)}: not taken back: ${messageOf(error)}`));
+    try {
+      await takeBack();
+    } catch (error) {
+      voices.log(`${describe(handed)}: not taken back: ${messageOf(error)}`);
+    }
   };
   const listener = listenForCalls(callSocket(stateDir), { serve, onLost });
   return {
     close: async () => {
       listener.close();
-      const all = [...running.values()];
-      const over = new Promise((resolve) => setTimeout(resolve, CLOSING_MS).unref());
-      await Promise.race([Promise.allSettled(all.map(({ answer }) => answer)), over]);
-      const left = [...running.values()];
-      for (const { interrupt } of left) interrupt("the agent is ending");
-      await Promise.allSettled(left.map(({ answer }) => answer));
+      await Promise.race([listener.settled(), atMost(CLOSING_MS)]);
+      for (const interrupt of running.values()) interrupt("the agent is ending");
+      await Promise.race([listener.settled(), atMost(UNDO_TIME_MS)]);
       await quiet.finish();
     },
   };
 }
 
+/** Resolves after so many milliseconds, and is no reason for the process to stay. */
+function atMost(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
+}
+
+const NO_RECORD = "null";
+
+/** The record of an attachment as text: the host's end of each veth pair has a MAC of its own. */
+function recordOf({ conf, key }: Call, host: Host): string {
+  return JSON.stringify(readRecord(host, conf.stateDir, key));
+}
+
+/** Undoes an ADD, unless its caller has had it undone meanwhile: what is there then is a later ADD's. */
+async function takeBack(call: Call, host: Host, made: string): Promise<void> {
+  host.deadline.renew(UNDO_TIME_MS);
+  const { conf, key } = call;
+  const work = async () => {
+    if (recordOf(call, host) !== made) return;
+    const record = readRecord(host, conf.stateDir, key);
+    await detach(call, record, addressSource(call, host, record), host);
+  };
+  await host.withAttachmentLock(attachmentLock(conf), formatKey(key), work, { isOptional: true });
+}
+
 /** The machine as the caller sees it: the sandbox's path leads to the namespace that it opened. */
 function openHost(
   handed: HandedCall,
-  remover: LinkRemover,
-  { defer }: Quiet,
+  { remover, defer }: Pick<HostOptions, "remover" | "defer">,
   log: (line: string) => void,
 ): Host {
   const path = handed.variables.CNI_NETNS ?? "";
   return createHost(createDeadline(UNDO_TIME_MS), {
-    remover,
-    defer,
+    ...(remover === undefined ? {} : { remover }),
+    ...(defer === undefined ? {} : { defer }),
     log,
     open: (wanted, byPath) => {
       if (wanted !== path) return byPath(wanted);

@@ -162,14 +162,7 @@ function createCommand(): Command {
       1,
       3600,
     ),
-    number(
-      "--leak-grace <seconds>",
-      "before dead attachments go; 0: never",
-      "MINICNI_LEAK_GRACE",
-      60,
-      0,
-      86400,
-    ),
+    number("--leak-grace <seconds>", "before dead pods go; 0: never", "MINICNI_LEAK_GRACE", 60, 0, 86400),
     option(
       "--node-condition <boolean>",
       "set NetworkUnavailable=False",

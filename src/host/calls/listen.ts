@@ -40,8 +40,8 @@ export type Served = { readonly exitCode: number; readonly stdout: string } | nu
 /** Who serves calls. */
 export interface CallServer {
   serve(call: HandedCall): Promise<Served>;
-  /** The launcher went away without having given this answer to its caller. */
-  onLost(call: HandedCall): void;
+  /** The launcher went away without having given this answer to its caller; resolves when that is dealt with. */
+  onLost(call: HandedCall): Promise<void>;
 }
 
 interface Connection {
@@ -57,18 +57,34 @@ interface Connection {
 
 type Socket = Bun.Socket<Connection>;
 
+/** Launchers are listened for. */
+export interface CallListener {
+  /** Ends that: whose call is not here yet goes elsewhere. Calls under way go on. */
+  close(): void;
+  /** Resolves when there is no call under way, and no answer that its caller has not got yet. */
+  settled(): Promise<void>;
+}
+
 /**
  * Listens for launchers at `path` and `<path>.fd`, for root alone; both are there at once and whole, whatever was there
- * before. Throws HostError. `close` ends listening; calls under way go on, and end with their connection.
+ * before. Throws HostError.
  */
-export function listenForCalls(path: string, server: CallServer): { close(): void } {
+export function listenForCalls(path: string, server: CallServer): CallListener {
   mkdirSync(folderOf(path), { recursive: true, mode: 0o755 });
   const fresh = `${path}.new`;
   for (const left of [fresh, `${path}.fd.new`]) rmSync(left, { force: true });
   const inbox = openInbox(`${path}.fd.new`);
   let heldBytes = 0;
-  let connections = 0;
+  const sockets = new Set<Socket>();
+  let underWay = 0;
+  let waiters: (() => void)[] = [];
 
+  const leave = () => {
+    underWay--;
+    if (underWay > 0) return;
+    for (const resolve of waiters) resolve();
+    waiters = [];
+  };
   const release = (connection: Connection) => {
     heldBytes -= connection.length;
     connection.length = 0;
@@ -83,20 +99,35 @@ export function listenForCalls(path: string, server: CallServer): { close(): voi
     socket.data.phase = "done";
     socket.end();
   };
+  const decline = (socket: Socket) => {
+    release(socket.data);
+    socket.data.phase = "done";
+    send(socket, formatAnswer(null));
+  };
   const run = async (socket: Socket, call: HandedCall) => {
     let served: Served;
     try {
       served = await server.serve(call);
+    } catch {
+      // To its caller an agent that ended: nobody knows what was done.
+      if (socket.data.phase === "serving") end(socket);
+      leave();
+      return;
     } finally {
       if (call.netns !== null) closeSync(call.netns);
     }
     if (socket.data.phase !== "serving") {
-      if (served !== null) server.onLost(call);
+      if (served !== null) await server.onLost(call);
+      leave();
       return;
     }
     // Declined, the launcher has nothing more to say.
     socket.data.phase = served === null ? "done" : "answered";
     send(socket, formatAnswer(served));
+    if (served === null) {
+      socket.timeout(SILENCE_S);
+      leave();
+    }
   };
   const begin = (socket: Socket, head: Head) => {
     const connection = socket.data;
@@ -106,8 +137,7 @@ export function listenForCalls(path: string, server: CallServer): { close(): voi
     // Without its datagram nobody knows who asks; only root may.
     if (handed === null || handed.uid !== 0 || (head.hasDescriptor && handed.fd === null)) {
       if (handed?.fd != null) closeSync(handed.fd);
-      connection.phase = "done";
-      send(socket, formatAnswer(null));
+      decline(socket);
       return;
     }
     const stdinAt = HEADER_BYTES + head.environmentBytes;
@@ -120,6 +150,7 @@ export function listenForCalls(path: string, server: CallServer): { close(): voi
     };
     connection.phase = "serving";
     connection.call = call;
+    underWay++;
     socket.timeout(0);
     void run(socket, call);
   };
@@ -128,6 +159,7 @@ export function listenForCalls(path: string, server: CallServer): { close(): voi
     if (connection.phase === "answered") {
       // 'K': its caller has the answer.
       end(socket);
+      leave();
       return;
     }
     if (connection.phase !== "request") return;
@@ -139,9 +171,7 @@ export function listenForCalls(path: string, server: CallServer): { close(): voi
     const { head } = connection;
     const wanted = head === null ? 0 : HEADER_BYTES + head.environmentBytes + head.stdinBytes;
     if (head === null || connection.length > wanted || heldBytes > MAX_HELD_BYTES) {
-      release(connection);
-      connection.phase = "done";
-      send(socket, formatAnswer(null));
+      decline(socket);
       return;
     }
     if (connection.length === wanted) begin(socket, head);
@@ -149,7 +179,7 @@ export function listenForCalls(path: string, server: CallServer): { close(): voi
 
   const listener = openListener(fresh, {
     open: (socket) => {
-      connections++;
+      sockets.add(socket);
       inbox.drain();
       socket.data = {
         chunks: [],
@@ -161,7 +191,7 @@ export function listenForCalls(path: string, server: CallServer): { close(): voi
         unsent: null,
       };
       socket.timeout(SILENCE_S);
-      const isFull = connections > MAX_CONNECTIONS || heldBytes > MAX_HELD_BYTES;
+      const isFull = sockets.size > MAX_CONNECTIONS || heldBytes > MAX_HELD_BYTES;
       send(socket, formatHello(isFull ? GO_ELSEWHERE : GO_ON));
       if (isFull) end(socket);
     },
@@ -175,13 +205,13 @@ export function listenForCalls(path: string, server: CallServer): { close(): voi
     },
     error: () => undefined,
     close: (socket) => {
-      connections--;
+      sockets.delete(socket);
       const connection = socket.data;
       release(connection);
       const { phase, call, goneListeners } = connection;
       connection.phase = "done";
       if (phase === "serving") for (const listener of goneListeners) listener();
-      if (phase === "answered" && call !== null) server.onLost(call);
+      if (phase === "answered" && call !== null) void server.onLost(call).finally(leave);
     },
   });
   for (const made of [fresh, `${path}.fd.new`]) chmodSync(made, OWNER_ONLY);
@@ -195,7 +225,13 @@ export function listenForCalls(path: string, server: CallServer): { close(): voi
       if (inodeOf(path) === inode) for (const made of [path, `${path}.fd`]) rmSync(made, { force: true });
       listener.stop(false);
       inbox.close();
+      for (const socket of sockets) {
+        if (socket.data.phase !== "request") continue;
+        decline(socket);
+        socket.end();
+      }
     },
+    settled: () => (underWay === 0 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
   };
 }
 

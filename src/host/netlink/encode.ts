@@ -6,7 +6,6 @@ import { writeRoute } from "./encode-route.ts";
 import { AF, macBytes, RTM, writeIfinfo } from "./kernel.ts";
 import { type MessageWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from "./writer.ts";
 
-const IFLA_IFNAME = 3;
 const IFLA_AF_SPEC = 26;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
@@ -65,8 +64,8 @@ export function writeOperation(
       break;
     case "link.del":
       begin(RTM.delLink);
-      writeIfinfo(writer, 0);
-      writer.attributeText(IFLA_IFNAME, operation.name);
+      // Not by name: that it is not there has to be said in the words that iproute2 has for it.
+      writeIfinfo(writer, names.index(operation.name));
       break;
     case "addr.replace":
     case "addr.del": {

@@ -77,7 +77,7 @@ function readWords(view: DataView, at: number, size: number): string {
   const echoed = (flags & NLM_F_CAPPED) === 0 ? view.getUint32(at + HEADER_BYTES + 4, true) : HEADER_BYTES;
   for (let place = at + HEADER_BYTES + 4 + ((echoed + 3) & ~3); place + 4 <= at + size; ) {
     const length = view.getUint16(place, true);
-    if (length < 4) break;
+    if (length < 4 || place + length > at + size) break;
     if ((view.getUint16(place + 2, true) & 0x3fff) === NLMSGERR_ATTR_MSG) {
       const bytes = new Uint8Array(view.buffer, view.byteOffset + place + 4, length - 4);
       return new TextDecoder().decode(bytes).replace(/\0.*$/s, "").replace(/\.$/, "");

@@ -1,6 +1,6 @@
 import { write } from "node:fs";
 import { HostError } from "../errors.ts";
-import { gather, membersOf, newGroup } from "./group.ts";
+import { gather, membersOf, newGroup, putIntoGroup } from "./group.ts";
 import { RTM, writeIfinfo } from "./kernel.ts";
 import { askIndex, isListed, NoSuchLink } from "./names.ts";
 import { forEachRefusal } from "./refusal.ts";
@@ -101,8 +101,16 @@ async function removeGroup(wishes: readonly Wish[]): Promise<void> {
     : "";
   const left = [...indexes.values()].flatMap((at) => wishes[at] ?? []);
   if (refusal === null) for (const { resolve } of left) resolve();
-  // One of them is of a kind that can't be removed: each by itself.
-  else for (const wish of left) await removeOne(wish);
+  else {
+    // One of them is of a kind that can't be removed, and must not stay in a group of ours: each by itself.
+    const writer = new MessageWriter();
+    withNetlink(0, (socket) =>
+      withPage((page) => {
+        for (const index of indexes.keys()) putIntoGroup(index, 0, socket, writer, page);
+      }),
+    );
+    for (const wish of left) await removeOne(wish);
+  }
 }
 
 /**
@@ -129,6 +137,7 @@ async function remove(
     });
   const began = performance.now();
   const look = openNetlink(0);
+  let isLent = false;
   try {
     for (;;) {
       if (answer !== null) return (answer as { readonly refusal: string | null }).refusal;
@@ -138,10 +147,15 @@ async function remove(
       await (elapsed < EAGER_MS ? nextTurn() : Bun.sleep(1));
     }
     // Off the list, it is still being taken from its bridge, under the RTNL: who gets that lock afterwards finds it done.
-    await Promise.race([answered, fence(look)]);
+    isLent = true;
+    // Whoever comes first; a thread must not write to a descriptor that has become another file's.
+    const fenced = fence(look)
+      .catch(() => answered)
+      .finally(look.close);
+    await Promise.race([answered, fenced]);
     return answer === null ? null : (answer as { readonly refusal: string | null }).refusal;
   } finally {
-    look.close();
+    if (!isLent) look.close();
   }
 }
 
@@ -156,7 +170,7 @@ function readAnswer(socket: NetlinkSocket): string | null {
   return refusal;
 }
 
-/** Takes and leaves the RTNL, in a thread of the pool, since it may have to wait: RTM_GETLINK of a link that nobody has. */
+/** Takes and leaves the RTNL, in a thread of the pool, since it may have to wait: RTM_GETLINK of lo. */
 async function fence(socket: NetlinkSocket): Promise<void> {
   const writer = new MessageWriter();
   writer.begin(RTM.getLink, 0, 1);

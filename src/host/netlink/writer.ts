@@ -19,6 +19,8 @@ export class MessageWriter {
   #view = new DataView(this.#bytes.buffer);
   #at = 0;
   #start = 0;
+  /** Where the last whole message begins. */
+  #last = 0;
 
   /** What was written since {@link reset}. It is valid until the next write. */
   get written(): Uint8Array {
@@ -40,9 +42,9 @@ export class MessageWriter {
     this.#at = length;
   }
 
-  /** Asks the kernel to answer the message that was begun last, although all goes well. */
+  /** Asks the kernel to answer the last whole message, although all goes well. */
   acknowledge(): void {
-    const at = this.#start + 6;
+    const at = this.#last + 6;
     this.#view.setUint16(at, this.#view.getUint16(at, true) | NLM_F_ACK, true);
   }
 
@@ -60,6 +62,7 @@ export class MessageWriter {
   /** Ends the message: its length is known now. */
   end(): void {
     this.#view.setUint32(this.#start, this.#at - this.#start, true);
+    this.#last = this.#start;
     this.#align();
   }
 

@@ -83,4 +83,43 @@ describe("batches", () => {
     expect(batches.flatMap(({ steps }) => steps)).toEqual(plan);
     for (const { steps, commands } of batches) expect(commands).toHaveLength(steps.length);
   });
+
+  test("by netlink, what `ip` and `bridge` would do goes together; the rest as ever", () => {
+    const offload = step({ op: "link.offload", name: "a", txChecksum: false });
+    const sysctl = step({ op: "sysctl.set", key: "net/ipv4/ip_forward", value: "1", optional: false });
+    const plan = [
+      step({ op: "link.set", name: "a", set: { up: true } }),
+      step({ op: "vlan.del", dev: "a", vid: 1 }),
+      remove("b"),
+      remove("c", "/n"),
+      sysctl,
+      sysctl,
+      remove("d"),
+      step({ op: "netns.add", name: "x" }),
+      step({ op: "netns.del", name: "x" }),
+      offload,
+      remove("e"),
+      remove("f"),
+    ];
+    const batches = toBatches(plan, "netlink");
+    expect(batches.map(({ steps, commands }) => [steps.length, commands?.length ?? null])).toEqual([
+      [3, null],
+      [1, null],
+      [2, 2],
+      [1, null],
+      [2, 2],
+      [1, 1],
+      [2, null],
+    ]);
+    expect(batches.flatMap(({ steps }) => steps)).toEqual(plan);
+  });
+
+  test("by netlink, no line has to be written: what could not stand in one is no fault", () => {
+    const plan = [remove("a"), remove("ü b"), step({ op: "netns.add", name: "ü b" })];
+    const faults: Step[] = [];
+    const batches = toBatches(plan, "netlink", (it) => faults.push(it));
+    expect(batches).toEqual([{ steps: plan.slice(0, 2), commands: null }]);
+    expect(faults).toEqual(plan.slice(2));
+    expect(() => toBatches(plan.slice(1), "iproute2")).toThrow(RangeError);
+  });
 });

@@ -16,7 +16,9 @@ const STOP_MS = 5_000;
 
 const UNITS = {
   "burst peak memory, all processes": "MiB",
+  "burst peak memory, all processes, shared parts once": "MiB",
   "drain peak memory, all processes": "MiB",
+  "drain peak memory, all processes, shared parts once": "MiB",
 } as const;
 
 /** Bursts in which it is looked, from outside, how much memory all that takes part has at once; nothing is timed. */
@@ -31,15 +33,20 @@ export async function measureBurstMemory(
   const scenario = `burst of ${pods}, ${atOnce} at once`;
   context.tell(`${scenario}: memory`);
   const run = async (side: Side, work: (index: number) => Promise<unknown>) => {
-    const { peakMiB } = await watchWhile(context, `${folder}/memory.log`, side, async () => {
+    return await watchWhile(context, `${folder}/memory.log`, side, async () => {
       await inParallel(firstPods(pods), atOnce, work);
     });
-    return single(peakMiB);
   };
-  const contestants = contestantsOf(sides, async (side) => ({
-    "burst peak memory, all processes": await run(side, (index) => side.add(index)),
-    "drain peak memory, all processes": await run(side, (index) => side.del(index)),
-  }));
+  const contestants = contestantsOf(sides, async (side) => {
+    const burst = await run(side, (index) => side.add(index));
+    const drain = await run(side, (index) => side.del(index));
+    return {
+      "burst peak memory, all processes": single(burst.residentMiB),
+      "burst peak memory, all processes, shared parts once": single(burst.proportionalMiB),
+      "drain peak memory, all processes": single(drain.residentMiB),
+      "drain peak memory, all processes, shared parts once": single(drain.proportionalMiB),
+    };
+  });
   const turns = context.effort.isQuick ? 1 : TURNS;
   await keepTurns(context, scenario, { least: turns, most: turns, withinMs: 0 }, UNITS, contestants);
 }

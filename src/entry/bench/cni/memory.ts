@@ -12,8 +12,10 @@ export interface MemoryTask {
 
 /** What was seen; the last line that {@link watchMemory} prints. */
 export interface MemoryReport {
-  /** The most that all of them had at once, in MiB. */
-  readonly peakMiB: number;
+  /** The most that all of them had at once, in MiB; memory that many have together counts for each (RSS). */
+  readonly residentMiB: number;
+  /** The same, where that counts once (PSS). */
+  readonly proportionalMiB: number;
   readonly looks: number;
 }
 
@@ -23,9 +25,8 @@ export const WATCHING = "watching";
 const PAUSE_MS = 2;
 
 /**
- * Looks again and again, until SIGTERM, at the memory of all those processes: the sum of their proportional set sizes
- * (PSS of /proc/PID/smaps_rollup), in which memory that many have together counts once. Runs in a process of its own,
- * ahead of those it looks at.
+ * Looks again and again, until SIGTERM, at the memory of all those processes (/proc/PID/smaps_rollup). Runs in a process of
+ * its own, ahead of those it looks at.
  */
 export async function watchMemory(task: MemoryTask, print: (text: string) => void): Promise<void> {
   let isEnding = false;
@@ -40,23 +41,28 @@ export async function watchMemory(task: MemoryTask, print: (text: string) => voi
   const family = createFamily(task);
   family.look();
   print(`${WATCHING}\n`);
-  let peakKib = 0;
+  const peak = { residentMiB: 0, proportionalMiB: 0 };
   let looks = 0;
   for (; !isEnding; looks++) {
-    peakKib = Math.max(
-      peakKib,
-      family.look().reduce((sum, pid) => sum + pssKib(pid), 0),
-    );
+    const sizes = family.look().map(sizesOf);
+    const sum = (of: keyof Sizes) => sizes.reduce((total, size) => total + size[of], 0) / 1024;
+    peak.residentMiB = Math.max(peak.residentMiB, sum("rss"));
+    peak.proportionalMiB = Math.max(peak.proportionalMiB, sum("pss"));
     await Bun.sleep(PAUSE_MS);
   }
-  print(`${JSON.stringify({ peakMiB: peakKib / 1024, looks } satisfies MemoryReport)}\n`);
+  print(`${JSON.stringify({ ...peak, looks } satisfies MemoryReport)}\n`);
 }
 
 /** What {@link watchMemory} printed. Throws HostError when it did not come to its end. */
 export function parseMemoryReport(log: string): MemoryReport {
   const report: unknown = JSON.parse(log.trim().split("\n").at(-1) ?? "");
-  if (typeof report === "object" && report !== null && "peakMiB" in report && "looks" in report) {
-    return { peakMiB: Number(report.peakMiB), looks: Number(report.looks) };
+  if (typeof report === "object" && report !== null && "residentMiB" in report) {
+    const { residentMiB, proportionalMiB, looks } = { proportionalMiB: 0, looks: 0, ...report };
+    return {
+      residentMiB: Number(residentMiB),
+      proportionalMiB: Number(proportionalMiB),
+      looks: Number(looks),
+    };
   }
   throw new HostError(`the watch over memory told nothing: ${log}`, "see what it said");
 }
@@ -114,8 +120,16 @@ function wordsOf(pid: number): string {
   return readGone(`/proc/${pid}/cmdline`);
 }
 
-function pssKib(pid: number): number {
-  return Number(/^Pss:\s+(\d+) kB/m.exec(readGone(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0);
+/** In KiB. */
+interface Sizes {
+  readonly rss: number;
+  readonly pss: number;
+}
+
+function sizesOf(pid: number): Sizes {
+  const text = readGone(`/proc/${pid}/smaps_rollup`);
+  const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)?.[1] ?? 0);
+  return { rss: kib("Rss"), pss: kib("Pss") };
 }
 
 /** Empty when the process is gone. */

@@ -30,13 +30,15 @@ export async function programRoutes(text: string, by: Programmer, host: Host): P
   const [self] = snapshot.nodes;
   if (self === undefined) throw new RangeError("a benchmark needs a node");
   host.useExecutor(by === "netlink" ? "netlink" : "auto");
-  const routes = await planOf(host, snapshot, self);
+  // A whole pass plans by itself, with code that has not run yet.
+  const routes = by === "pass" ? [] : await planOf(host, snapshot, self);
   const report = await measure(by, { snapshot, self, routes }, host);
+  const wanted = snapshot.nodes.slice(1).reduce((sum, { podCidrs }) => sum + podCidrs.length, 0);
   const table = host.routeTable();
   const there = Array.from({ length: table.count }, (_, index) => table.at(index).protocol);
   const count = there.filter((protocol) => protocol === ROUTE_PROTOCOL).length;
-  if (count === routes.length && count > 0) return { ...report, routes: count };
-  throw new HostError(`${count} of ${routes.length} routes are there`, "see dmesg");
+  if (count === wanted) return { ...report, routes: count };
+  throw new HostError(`${count} of ${wanted} routes are there`, "see dmesg");
 }
 
 /** The routes of an agent's first pass, which makes none of them here; what they need is brought about. */

@@ -69,6 +69,20 @@ describe("compareResults", () => {
     expect(compared.map((comparison) => comparison.verdict)).toEqual([verdict]);
   });
 
+  test("takes the binary alone for what it was called before agents served calls, and served calls for something new", () => {
+    const before = results([measure("minicni", 10), measure("floor", 1)]);
+    const now = results([measure("minicni", 3), measure("minicni standalone", 20), measure("floor", 1)]);
+    const compared = compareResults(now, before);
+    expect(
+      compared.map(({ measure: { subject }, before: other, verdict }) => [subject, other.subject, verdict]),
+    ).toEqual([["minicni standalone", "minicni", "regression"]]);
+    // From then on each by its own name.
+    expect(compareResults(now, now).map(({ verdict }) => verdict)).toEqual([
+      "no change shown",
+      "no change shown",
+    ]);
+  });
+
   test("takes more for better where it is", () => {
     const more = (value: number) => results([measure("minicni", value, { better: "more" })]);
     expect(verdicts(more(7), more(10))).toEqual([["regression", null]]);

@@ -155,6 +155,22 @@ describe("the page", () => {
     expect(formatDocument(RESULTS)["benchmarks.md"]).not.toContain("(not in this run)");
   });
 
+  test("has parts for runs that have something for them alone, and no mark of them", () => {
+    const ratios = [{ to: "ip -batch", ratio: 0.5, low: 0.4, high: 0.6 }];
+    const scenario = "5,000 routes, from none to all";
+    const rest = { suite: "routes", metric: "programming", ratios } as const;
+    const measures = [measure(scenario, "minicni agent, netlink", 20, rest)];
+    const more = { ...RESULTS, measures: [...RESULTS.measures, ...measures] };
+    const page = formatDocument(more)["benchmarks.md"] ?? "";
+    expect(page).toContain("## Goals\n");
+    expect(page).toContain("| routes to 5,000 peers, by netlink |");
+    expect(page).toContain("Routes to 5,000 peers, IPv4, in a namespace");
+    for (const text of [page, formatDocument({ ...RESULTS, measures: [] })["benchmarks.md"]]) {
+      expect(text).not.toContain("{{");
+    }
+    expect(formatSummary(more)).toContain("routes to 5,000 peers, by netlink");
+  });
+
   test("of a partial run says so, and says where it has nothing", () => {
     const partial: Results = { ...RESULTS, marks: ["partial: interrupted by SIGINT"], measures: [] };
     const page = formatDocument(partial)["benchmarks.md"] ?? "";

@@ -5,6 +5,7 @@ import {
   median,
   medianInterval,
   quantile,
+  quotientInterval,
   ratioInterval,
 } from "../../../../src/entry/bench/statistics.ts";
 
@@ -99,6 +100,25 @@ describe("ratioInterval", () => {
     expect(found.high).toBeGreaterThan(3);
     expect(found.high - found.low).toBeLessThan(0.4);
     expect(ratioInterval(mine, theirs)).toEqual(found);
+  });
+});
+
+describe("quotientInterval", () => {
+  const known = (value: number, part: number) => ({
+    median: value,
+    low: value / (1 + part),
+    high: value * (1 + part),
+  });
+
+  test("is as wide as that of the one value when the other one is sure", () => {
+    const { ratio, low, high } = quotientInterval(known(30, 0.1), known(10, 0));
+    expect([ratio, low, high].map((value) => Number(value.toFixed(6)))).toEqual([3, 2.727273, 3.3]);
+  });
+
+  test("adds what is not known of both, as errors add that know nothing of each other", () => {
+    const { low, high } = quotientInterval(known(10, 0.1), known(10, 0.1));
+    expect(high).toBeCloseTo(1.1 ** Math.SQRT2, 10);
+    expect(low).toBeCloseTo(1 / high, 10);
   });
 });
 

@@ -169,7 +169,7 @@ describe("connections that say nothing", () => {
     expect(node.box.leftovers()).toEqual(NOTHING);
   });
 
-  test("64 heads that promise 1 MiB, and send half of it: memory stays bounded", async () => {
+  test("80 heads that promise 1 MiB, and send half of it: memory stays bounded", async () => {
     const node = new ServedNode(programs);
     const agent = node.serve();
     const half = Buffer.concat([head(0, 1024 * 1024), Buffer.alloc(512 * 1024)]);

@@ -177,8 +177,14 @@ describe("files", () => {
       "attachments.lock",
       "rules.lock",
       "bridge.lock",
+      "cni.sock",
+      "cni.sock.fd",
+      "cni.sock.new",
+      "cni.sock.fd.new",
     ];
     expect([...ours, "released.lock"].every(isStateFile)).toBe(true);
-    expect(["my.lock", "node.json.bak", "attachments"].some(isStateFile)).toBe(false);
+    expect(["my.lock", "node.json.bak", "attachments", "my.sock", "cni.sock.bak"].some(isStateFile)).toBe(
+      false,
+    );
   });
 });

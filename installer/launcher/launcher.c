@@ -417,6 +417,16 @@ _Noreturn static void await_answer(const struct process *self, int stream, size_
   fail(self, CODE_LATER, &message, SEE_LOG);
 }
 
+/* As the full binary, which waits for the end of what it reads no longer than for anything else. */
+_Noreturn static void refuse_open_stdin(const struct process *self) {
+  struct text message;
+  message.used = 0;
+  say(&message, "stdin did not end in ");
+  say_number(&message, patience(self->command));
+  say(&message, " s");
+  fail(self, CODE_LATER, &message, "nothing was done: close stdin behind the network configuration");
+}
+
 /* The call by way of the agent. Until the request is sent, whatever is wrong is the full binary's to tell. */
 _Noreturn static void call_agent(const struct process *self) {
   struct request request = {.magic = {'M', 'C', 'N', 'I'}, .version = VERSION};
@@ -429,7 +439,10 @@ _Noreturn static void call_agent(const struct process *self) {
   if (stream < 0 || !fill_request(&request)) run_standalone(self);
 
   size_t input = 0;
+  const long end_of_input = now() + patience(self->command) * 1000000L;
   for (long got = 1; got > 0 && input <= MAX_STDIN; input += got) {
+    const long left = (end_of_input - now() + 999999) / 1000000;
+    if (left <= 0 || !await(0, POLLIN, left)) refuse_open_stdin(self);
     got = read_stdin(buffers.input + input, sizeof buffers.input - input);
     if (got < 0) run_standalone(self);
   }

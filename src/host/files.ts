@@ -46,13 +46,27 @@ export function replaceFile(path: string, text: string, modes: Modes = PRIVATE):
   const folder = folderOf(path);
   const temporary = temporaryOf(path);
   try {
-    writeNamed(temporary, text, modes.file);
+    try {
+      writeNamed(temporary, text, modes.file);
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      mkdirSync(folder, { recursive: true, mode: modes.folder });
+      writeNamed(temporary, text, modes.file);
+    }
+    renameSync(temporary, path);
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
-    mkdirSync(folder, { recursive: true, mode: modes.folder });
-    writeNamed(temporary, text, modes.file);
+    forget(temporary);
+    throw error;
   }
-  renameSync(temporary, path);
+}
+
+/** What a full disk has taken of it; on a read-only one there is nothing, and the error that led here is the one to tell. */
+function forget(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Told by the caller's own error.
+  }
 }
 
 /** One byte, because on a full disk an empty file can still be made. */

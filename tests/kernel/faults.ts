@@ -8,7 +8,7 @@ import {
   type Started,
   type Variables,
 } from "./sandbox.ts";
-import { servesCalls } from "./served-agent.ts";
+import { servesCalls } from "./served-path.ts";
 import { type ErrorView, errorOf, resultOf } from "./views.ts";
 
 /** Every program that the plugin may run. */

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 
 export type { Finished } from "./views.ts";
 
-import { ServedPath, servesCalls } from "./served-agent.ts";
+import { ServedPath, servesCalls } from "./served-path.ts";
 import { type Finished, type LinkView, type ResultView, type RouteView, resultOf } from "./views.ts";
 
 export const BINARY = process.env.MINICNI_BIN ?? `${import.meta.dir}/../../dist/minicni`;

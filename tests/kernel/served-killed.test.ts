@@ -196,3 +196,15 @@ describe("the launcher goes away", () => {
     expect(box.pings(pod.netns, "10.7.0.1")).toBe(true);
   });
 });
+
+test("stdin stays open: one error with code 11 once the launcher's time is over, nothing was done", async () => {
+  const node = new ServedNode(impatient);
+  const agent = node.serve();
+  const { child } = await node.startGreeted(agent, "ADD", node.box.pod());
+  child.stdin.write("{");
+  await child.stdin.flush();
+  const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  expectLater({ exitCode: await child.exited, stdout, stderr }, impatient, "stdin did not end in 1 s");
+  await agent.settled();
+  expect(node.box.leftovers()).toEqual(NOTHING);
+});

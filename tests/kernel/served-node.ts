@@ -1,7 +1,9 @@
+import { afterAll } from "bun:test";
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { BINARY, type Json, type Pod, Sandbox, type Started, type Variables } from "./sandbox.ts";
-import { type AgentPlace, CallAgent, makePrograms } from "./served-agent.ts";
+import { type AgentPlace, CallAgent } from "./served-agent.ts";
+import { makePrograms } from "./served-path.ts";
 import type { Finished } from "./views.ts";
 
 /** A launcher in a folder with a full binary that leaves a line for each of its calls. */
@@ -11,6 +13,7 @@ export class ToldPrograms {
 
   constructor(...defines: string[]) {
     const { folder, launcher, standalone } = makePrograms(...defines);
+    afterAll(() => rmSync(folder, { recursive: true, force: true }));
     this.launcher = launcher;
     this.#told = `${folder}/told`;
     rmSync(standalone);

@@ -1,3 +1,3 @@
-import { runServed } from "./served-agent.ts";
+import { runServed } from "./served-path.ts";
 
 await runServed("reuse");

@@ -27,7 +27,7 @@ export interface Answer {
  * How long a command may take by default, in milliseconds: inside what its caller waits, so that the caller gets our
  * answer and not a killed process (kubelet: ADD 4 min, DEL 2 min; CRI-O: DEL 1 min, GC 30 s, STATUS every half second).
  */
-const DEADLINE_MS: Readonly<Record<Command, number>> = {
+export const DEADLINE_MS: Readonly<Record<Command, number>> = {
   ADD: 90_000,
   DEL: 50_000,
   CHECK: 50_000,

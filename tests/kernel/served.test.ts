@@ -120,6 +120,18 @@ describe("the binary does what the agent can't do for its caller", () => {
     expect(programs.taken()).toEqual(["ADD pod2"]);
   });
 
+  test("with more time than the launcher waits", async () => {
+    const node = new ServedNode(programs);
+    node.serve();
+    for (const [deadline, taken] of [
+      [90, []],
+      [91, ["ADD pod2"]],
+    ] as const) {
+      resultOf(await node.call("ADD", node.box.pod(), node.box.conf({ deadline })));
+      expect(programs.taken()).toEqual([...taken]);
+    }
+  });
+
   const asNobody = ["setpriv", "--reuid", "65534", "--clear-groups"];
   test.each([0o600, 0o666])("as somebody else than root, sockets of mode %o", async (mode) => {
     const node = new ServedNode(programs);

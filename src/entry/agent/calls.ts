@@ -11,7 +11,7 @@ import { readRecord } from "../../host/records.ts";
 import { widenThreadPool } from "../../host/thread-pool.ts";
 import { addressSource } from "../addresses.ts";
 import { attachmentLock, type Call, formatKey } from "../call.ts";
-import { type Answer, answerCni, PLUGIN, type Verbs } from "../cni.ts";
+import { type Answer, answerCni, DEADLINE_MS, PLUGIN, type Verbs } from "../cni.ts";
 import { detach } from "../detach.ts";
 import { removeForgottenMasquerade } from "../masquerade.ts";
 import { createQuiet } from "./quiet.ts";
@@ -88,7 +88,7 @@ export function openCalls(
     const verbs: Verbs = {
       ...PLUGIN,
       run: async (name: Command, call: Call, machine: Host) => {
-        isDeclined = !isReachable(call, isAtHome, stateDir, machine);
+        isDeclined = isOverlong(name, call) || !isReachable(call, isAtHome, stateDir, machine);
         if (isDeclined) return "";
         const result = await PLUGIN.run(name, call, machine);
         if (name === "ADD") made = recordOf(call, machine);
@@ -192,6 +192,11 @@ class MissingNetns extends Error {
 function describe({ variables }: HandedCall): string {
   const { CNI_COMMAND = "", CNI_CONTAINERID = "", CNI_IFNAME = "" } = variables;
   return `${CNI_COMMAND} ${CNI_CONTAINERID} ${CNI_IFNAME}`.trimEnd();
+}
+
+/** The launcher waits a little longer than a call may take by default, and not longer than that. */
+function isOverlong(command: Command, { conf: { deadline } }: Call): boolean {
+  return deadline !== null && deadline * 1000 > DEADLINE_MS[command];
 }
 
 /** Whether all that the call is about is the same from here as from where it was made. */

@@ -27,15 +27,14 @@ export function formatDocument(results: Results): Record<string, string> {
 }
 
 /**
- * A part from `{{when NAME}}` to `{{end}}`, each a line of its own, stays where the run has something for the table NAME;
- * else what is behind `{{else}}` does, or nothing. A blank line behind such a line goes with it.
+ * A part from `{{when NAME}}` to `{{end}}`, each a line of its own, stays where the run has something for the table NAME. A
+ * blank line behind such a line goes with it.
  */
 function chooseParts(text: string, measures: Results["measures"]): string {
-  const part =
-    /^ *\{\{when ([^}]+)\}\}\n\n?([\s\S]*?)(?:^ *\{\{else\}\}\n\n?([\s\S]*?))?^ *\{\{end\}\}\n\n?/gm;
-  return text.replace(part, (_all, name: string, there: string, otherwise = "") => {
+  const part = /^ *\{\{when ([^}]+)\}\}\n\n?([\s\S]*?)^ *\{\{end\}\}\n\n?/gm;
+  return text.replace(part, (_all, name: string, there: string) => {
     const table = name === "goals" ? formatGoals(measures) : formatSection(name, measures);
-    return table === "" ? otherwise : there;
+    return table === "" ? "" : there;
   });
 }
 

@@ -163,7 +163,7 @@ describe("the page", () => {
     const more = { ...RESULTS, measures: [...RESULTS.measures, ...measures] };
     const page = formatDocument(more)["benchmarks.md"] ?? "";
     expect(page).toContain("## Goals\n");
-    expect(page).toContain("| routes to 5,000 peers, by netlink |");
+    expect(page).toContain("| routes to 5,000 peers, by netlink ");
     expect(page).toContain("Routes to 5,000 peers, IPv4, in a namespace");
     for (const text of [page, formatDocument({ ...RESULTS, measures: [] })["benchmarks.md"]]) {
       expect(text).not.toContain("{{");

@@ -17,6 +17,25 @@ interface Header {
 
 const PREFIX = ".pool.";
 
+interface Kept {
+  readonly header: Header;
+  readonly bits: Uint8Array;
+}
+
+/**
+ * What this process has written last, by path: one that serves many calls need not read it. Believed as the file is, by the
+ * folder's mtime; each is in the file as well before anybody is told of an address.
+ */
+const written = new Map<string, Kept>();
+/** A bitmap has at most 128 KiB. */
+const MAX_WRITTEN = 64;
+
+/** From memory where that is of the folder at this mtime, else from the file. */
+function readAt(path: string, mtimeNs: string): Kept | null {
+  const known = written.get(path);
+  return known?.header.mtimeNs === mtimeNs ? { header: known.header, bits: known.bits.slice() } : read(path);
+}
+
 /** The kept bitmap of a set; null when there is none, it is torn, of other ranges, or not of the folder at `mtimeNs`. */
 export function readPoolFile(
   folder: string,
@@ -24,7 +43,7 @@ export function readPoolFile(
   set: RangeSet,
   mtimeNs: string,
 ): Uint8Array | null {
-  const kept = read(`${folder}/${PREFIX}${index}`);
+  const kept = readAt(`${folder}/${PREFIX}${index}`, mtimeNs);
   if (kept === null || kept.header.mtimeNs !== mtimeNs) return null;
   if (JSON.stringify(kept.header.ranges) !== JSON.stringify(describe(set))) return null;
   return kept.bits.length === bitmapBytes(slotsOfSet(set)) ? kept.bits : null;
@@ -42,7 +61,7 @@ export function withoutAddresses(folder: string, remove: () => readonly Address[
   // By number: to list the folder would read the 65,000 names that the bitmaps are to spare us.
   for (let index = 0; ; index++) {
     const path = `${folder}/${PREFIX}${index}`;
-    const kept = read(path);
+    const kept = readAt(path, before);
     if (kept === null) break;
     if (kept.header.mtimeNs === before) current.push({ path, ...kept });
   }
@@ -87,7 +106,7 @@ function restore(header: Header): RangeSet | null {
   return whole.length === set.length ? whole : null;
 }
 
-function read(path: string): { header: Header; bits: Uint8Array } | null {
+function read(path: string): Kept | null {
   try {
     const bytes = readFileSync(path);
     const end = bytes.indexOf(10);
@@ -112,10 +131,13 @@ function write(path: string, folder: string, ranges: Header["ranges"], bits: Uin
   try {
     // Made empty first: creating it changes the folder's mtime, which has to be noted afterwards.
     writeFileSync(path, "", { mode: 0o600 });
-    const header = `${JSON.stringify({ ranges, mtimeNs: mtimeOf(folder) } satisfies Header)}\n`;
-    writeFileSync(path, Buffer.concat([Buffer.from(header), bits]));
+    const header: Header = { ranges, mtimeNs: mtimeOf(folder) };
+    writeFileSync(path, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), bits]));
+    if (written.size >= MAX_WRITTEN) written.clear();
+    written.set(path, { header, bits: bits.slice() });
   } catch {
     // Disk full or read-only: the next call derives the bitmap again.
+    written.delete(path);
   }
 }
 

@@ -8,7 +8,7 @@ export const HOST = "";
 /** Route protocol number that marks a route as ours (DESIGN §5 "Ownership"). */
 export const ROUTE_PROTOCOL = 157;
 
-/** One end of a veth pair, a bridge or a VXLAN device (learning off), as it is born. `mtu` in bytes. */
+/** One end of a veth pair, a bridge, an ifb or a VXLAN device (learning off), as it is born. `mtu` in bytes. */
 export type NewLink =
   | {
       readonly kind: "bridge";
@@ -31,6 +31,8 @@ export type NewLink =
         readonly netns: NetnsPath;
       };
     }
+  /** Takes what another link receives, so that it can be queued (bandwidth towards the node). */
+  | { readonly kind: "ifb"; readonly name: string; readonly mac?: string; readonly mtu?: number }
   | {
       readonly kind: "vxlan";
       readonly name: string;

@@ -67,6 +67,7 @@ function linkAddWords(link: NewLink): string[] {
   if (link.kind === "bridge") {
     return [...own, "type", "bridge", ...(link.vlanFiltering === true ? ["vlan_filtering", "1"] : [])];
   }
+  if (link.kind === "ifb") return [...own, "type", "ifb"];
   if (link.kind === "vxlan") {
     // No learning: where a MAC is follows from the Nodes, and nobody may teach us otherwise.
     const words = ["type", "vxlan", "id", String(link.vni), "dstport", String(link.port)];

@@ -38,6 +38,11 @@ const ADDED: readonly Case[] = [
   { name: "a bridge", acts: () => [add({ kind: "bridge", name: "br0" })] },
   { name: "a bridge with MAC", acts: () => [add({ kind: "bridge", name: "br0", mac: MAC })] },
   { name: "a bridge with MTU", acts: () => [add({ kind: "bridge", name: "br0", mtu: 1449 })] },
+  { name: "an ifb", acts: () => [add({ kind: "ifb", name: "mine0", mac: MAC })] },
+  {
+    name: "an ifb with MTU, up",
+    acts: () => [add({ kind: "ifb", name: "mine0", mac: MAC, mtu: 1400 }), set("mine0", { up: true })],
+  },
   {
     name: "a bridge with MAC and MTU, up",
     acts: () => [

@@ -49,6 +49,8 @@ function writeBorn(writer: MessageWriter, { name, mac, mtu }: Born): void {
 
 function writeKind(writer: MessageWriter, link: NewLink, names: Names): void {
   switch (link.kind) {
+    case "ifb":
+      break;
     case "bridge":
       if (link.vlanFiltering === true) {
         writer.nested(INFO.data, () => writer.attributeU8(IFLA_BR_VLAN_FILTERING, 1));

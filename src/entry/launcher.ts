@@ -1,3 +1,4 @@
+import { folderOf } from "../host/files.ts";
 import { readLauncher } from "../host/launcher.ts";
 import type { Host } from "../host/machine.ts";
 import { HOST, type Step } from "../plan/step.ts";
@@ -29,7 +30,7 @@ export async function runLauncher(
       why: `launcher for ${arch}`,
     };
     const work = () => host.execute([step]);
-    const folder = out.slice(0, out.lastIndexOf("/")) || "/";
+    const folder = folderOf(out);
     // An installer at work there would write the same temp file.
     await (isFolder(folder, host) ? host.withLock(folder, LOCK_TIMEOUT_MS, work) : work());
     return 0;

@@ -11,6 +11,7 @@ import { inNetns, type OpenNetns } from "./netns.ts";
 import { setTxChecksum } from "./offload.ts";
 import { spawn } from "./spawn.ts";
 import { writeSysctls } from "./sysctl.ts";
+import { countTried } from "./tried.ts";
 
 /** What carries out what `ip` and `bridge` can do: those programs, or messages to the kernel. */
 export type Engine = "iproute2" | "netlink";
@@ -136,9 +137,7 @@ export async function runBatch(batch: Batch, until: Until, means: Means): Promis
     }
   } catch (error) {
     if (error instanceof HostError && !(error instanceof OverdueError)) {
-      // Of an atomic step, nothing: what bears the name that its undo would remove is somebody else's.
-      const tried = batch.steps[0]?.isAtomic === true ? 0 : 1;
-      return [{ index: null, tried, message: error.message, hint: error.hint }];
+      return [{ index: null, tried: countTried(steps, 0), message: error.message, hint: error.hint }];
     }
     throw error;
   }
@@ -156,14 +155,14 @@ async function removeLinks(
   until: Until,
   remover: LinkRemover,
 ): Promise<BatchFailure[]> {
-  const remove = async ({ name, isAtomic }: Removal, index: number): Promise<BatchFailure[]> => {
+  const remove = async ({ name }: Removal, index: number): Promise<BatchFailure[]> => {
     try {
       await remover.remove(name);
       return [];
     } catch (error) {
       if (!(error instanceof HostError)) throw error;
       const { message, hint } = error;
-      return [{ index, tried: isAtomic === true ? index : index + 1, message, hint }];
+      return [{ index, tried: countTried(steps, index), message, hint }];
     }
   };
   if (until === "each") return (await Promise.all(steps.map(remove))).flat();
@@ -220,8 +219,7 @@ export function parseBatchOutput(
   for (const match of stderr.matchAll(FAILED_LINE)) {
     const index = Number(match[1]) - 1;
     const message = told(stderr.slice(from, match.index), false);
-    // What was there before a refused step is not ours to take back: it may be a live pod's link.
-    failures.push({ index, tried: steps[index]?.isAtomic === true ? index : index + 1, message, hint });
+    failures.push({ index, tried: countTried(steps, index), message, hint });
     from = match.index + match[0].length;
   }
   const rest = stderr.slice(from);

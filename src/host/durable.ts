@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { errnoOf } from "./errors.ts";
-import { folderOf, temporaryOf, unlessMissing } from "./files.ts";
+import { folderOf, forget, temporaryOf, unlessMissing } from "./files.ts";
 
 /**
  * Replaces a file so that after a power cut it has the old text or this one, as {@link replaceByRename}. A missing folder
@@ -55,15 +55,6 @@ export function replaceByRename(path: string, mode: number, fill: (file: number)
 /** No error when it is gone. By unlink(2), as rmSync tells EPERM and ENOTDIR as EFAULT. */
 export function removeFile(path: string): void {
   unlessMissing(() => unlinkSync(path));
-}
-
-/** On a read-only file system even removing what is not there may fail: the error that led here is the one to tell. */
-function forget(path: string): void {
-  try {
-    removeFile(path);
-  } catch {
-    // Told by the caller's own error.
-  }
 }
 
 /** Without it the rename may be lost in a power cut, nothing worse; some file systems know no fsync of folders. */

@@ -60,8 +60,8 @@ export function replaceFile(path: string, text: string, modes: Modes = PRIVATE):
   }
 }
 
-/** What a full disk has taken of it; on a read-only one there is nothing, and the error that led here is the one to tell. */
-function forget(path: string): void {
+/** On a read-only file system even removing what is not there may fail: the error that led here is the one to tell. */
+export function forget(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {

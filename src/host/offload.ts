@@ -1,5 +1,6 @@
 import { ptr } from "bun:ffi";
 import { HostError } from "./errors.ts";
+import { createIfreq } from "./ifreq.ts";
 import { libc } from "./libc.ts";
 
 /** include/uapi/linux/{sockios,ethtool}.h. */
@@ -8,9 +9,6 @@ const ETHTOOL_GTXCSUM = 0x16;
 const ETHTOOL_STXCSUM = 0x17;
 const AF_INET = 2;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
-/** struct ifreq: the name (IFNAMSIZ, 16 bytes), then a union whose largest member has 24. */
-const IFREQ_BYTES = 40;
-const NAME_BYTES = 16;
 
 /**
  * Whether a link of our namespace leaves checksums to hardware; null without such a link. The kernel's command covers
@@ -35,15 +33,13 @@ export function setTxChecksum(name: string, isOn: boolean): void {
 
 /** One ethtool command with its struct ethtool_value (command and value), in place; whether the kernel took it. */
 function ethtool(name: string, value: Uint32Array): boolean {
-  const bytes = new TextEncoder().encode(name);
-  if (bytes.length >= NAME_BYTES) return false;
-  const request = new Uint8Array(IFREQ_BYTES);
-  request.set(bytes);
-  new DataView(request.buffer).setBigUint64(NAME_BYTES, BigInt(ptr(value)), true);
+  const request = createIfreq(name);
+  if (request === null) return false;
+  request.union.setBigUint64(0, BigInt(ptr(value)), true);
   const socket = libc().socket(AF_INET, SOCK_DGRAM_CLOEXEC, 0);
   if (socket < 0) throw new HostError("can't open an IPv4 socket", "allow AF_INET to this process");
   try {
-    return libc().ioctl(socket, SIOCETHTOOL, ptr(request)) === 0;
+    return libc().ioctl(socket, SIOCETHTOOL, ptr(request.bytes)) === 0;
   } finally {
     libc().close(socket);
   }

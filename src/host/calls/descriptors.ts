@@ -1,15 +1,10 @@
 import { FFIType, ptr } from "bun:ffi";
 import { closeSync } from "node:fs";
 import { HostError } from "../errors.ts";
-import { openLibc } from "../libc.ts";
+import { libc, openLibc } from "../libc.ts";
 import { formatToken, TOKEN_BYTES } from "./frames.ts";
 
 const CALLS = {
-  socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
-  setsockopt: {
-    args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32],
-    returns: FFIType.i32,
-  },
   bind: { args: [FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
   recvmsg: { args: [FFIType.i32, FFIType.ptr, FFIType.i32], returns: FFIType.i64 },
 } as const;
@@ -57,8 +52,8 @@ export interface DescriptorInbox {
  * that nothing has to wait for it: the queue is read when a launcher or its request comes. Throws HostError.
  */
 export function openInbox(path: string): DescriptorInbox {
-  const libc = openLibc(CALLS);
-  const fd = bindAt(libc, path);
+  const { bind, recvmsg } = openLibc(CALLS);
+  const fd = bindAt(bind, path);
   const waiting = new Map<string, Handed & { readonly atMs: number }>();
   const drop = (token: string, { fd: handed }: Handed) => {
     waiting.delete(token);
@@ -67,7 +62,7 @@ export function openInbox(path: string): DescriptorInbox {
   const message = createMessage();
   const drain = () => {
     for (;;) {
-      const length = Number(libc.recvmsg(fd, message.reset(), MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+      const length = Number(recvmsg(fd, message.reset(), MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
       if (length < 0) break;
       const { token, handed } = message.read(length);
       if (token === null) {
@@ -100,7 +95,7 @@ export function openInbox(path: string): DescriptorInbox {
   };
 }
 
-function bindAt(libc: ReturnType<typeof openLibc<typeof CALLS>>, path: string): number {
+function bindAt(bind: ReturnType<typeof openLibc<typeof CALLS>>["bind"], path: string): number {
   const name = new TextEncoder().encode(path);
   if (name.length > MAX_PATH_BYTES) {
     throw new HostError(
@@ -108,13 +103,13 @@ function bindAt(libc: ReturnType<typeof openLibc<typeof CALLS>>, path: string): 
       `use a state folder of at most ${MAX_PATH_BYTES - 16} bytes`,
     );
   }
-  const fd = libc.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
+  const fd = libc().socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
   if (fd < 0) throw new HostError("can't open a unix socket", "raise ulimit -n");
-  libc.setsockopt(fd, SOL_SOCKET, SO_PASSCRED, ptr(Int32Array.of(1)), 4);
+  libc().setsockopt(fd, SOL_SOCKET, SO_PASSCRED, ptr(Int32Array.of(1)), 4);
   const address = new Uint8Array(2 + name.length + 1);
   new DataView(address.buffer).setUint16(0, AF_UNIX, true);
   address.set(name, 2);
-  if (libc.bind(fd, ptr(address), address.length) === 0) return fd;
+  if (bind(fd, ptr(address), address.length) === 0) return fd;
   closeSync(fd);
   throw new HostError(`can't make the socket ${path}`, "see that its folder is there and can be written");
 }

@@ -1,19 +1,9 @@
 import { HOST, type LinkSettings, type NewLink } from "../../plan/step.ts";
 import type { Names } from "./encode.ts";
-import { AF, macBytes, writeIfinfo } from "./kernel.ts";
+import { AF, IFLA, macBytes, writeIfinfo } from "./kernel.ts";
 import type { MessageWriter } from "./writer.ts";
 
 /** include/uapi/linux/if_link.h. */
-const IFLA = {
-  address: 1,
-  ifname: 3,
-  mtu: 4,
-  master: 10,
-  linkinfo: 18,
-  ifalias: 20,
-  afSpec: 26,
-  netNsFd: 28,
-} as const;
 const INFO = { kind: 1, data: 2, slaveKind: 4, slaveData: 5 } as const;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;

@@ -3,10 +3,9 @@ import type { Operation, PortVlan } from "../../plan/step.ts";
 import type { WordOperation } from "../../plan/words.ts";
 import { writeNewLink, writeSettings } from "./encode-link.ts";
 import { writeRoute } from "./encode-route.ts";
-import { AF, macBytes, RTM, writeIfinfo } from "./kernel.ts";
+import { AF, IFLA, macBytes, RTM, writeIfinfo } from "./kernel.ts";
 import { type MessageWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from "./writer.ts";
 
-const IFLA_AF_SPEC = 26;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_F_NODAD = 2;
@@ -166,7 +165,7 @@ function writeNdmsg(
 
 function writeVlan(writer: MessageWriter, vlan: PortVlan, index: number): void {
   writeIfinfo(writer, index, AF.bridge);
-  writer.nested(IFLA_AF_SPEC, () => {
+  writer.nested(IFLA.afSpec, () => {
     if (vlan.self === true) {
       writer.attribute(IFLA_BRIDGE_FLAGS, () => writer.u16(BRIDGE_FLAGS_SELF));
     }

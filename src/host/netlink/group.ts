@@ -1,15 +1,12 @@
 import type { Until } from "../batch.ts";
 import { HostError } from "../errors.ts";
-import { RTM, writeIfinfo } from "./kernel.ts";
+import { ENODEV, IFLA, RTM, writeIfinfo } from "./kernel.ts";
 import { dumpInto } from "./message.ts";
 import { askIndex, NoSuchLink } from "./names.ts";
 import { forEachRefusal } from "./refusal.ts";
 import type { NetlinkSocket, Page } from "./socket.ts";
 import { type MessageWriter, NLM_F_ACK } from "./writer.ts";
 
-const IFLA_LINK = 5;
-const IFLA_GROUP = 27;
-const IFLA_LINK_NETNSID = 37;
 const IFINFO_BYTES = 16;
 /** Groups are of nobody; ours begin with the number that marks our routes, the rest is drawn for each removal. */
 const MARK = 157 << 24;
@@ -106,7 +103,7 @@ export function gather(
       if (indexes.has(index)) throw new NoSuchLink(name);
       writer.begin(RTM.newLink, 0, at + 1);
       writeIfinfo(writer, index);
-      writer.attributeU32(IFLA_GROUP, group);
+      writer.attributeU32(IFLA.group, group);
       writer.end();
       indexes.set(index, at);
       pending = at + 1;
@@ -121,9 +118,6 @@ export function gather(
   return { refused, indexes };
 }
 
-/** ENODEV: it went by itself meanwhile, with its pod's namespace. */
-const GONE = 19;
-
 /**
  * Removes the group. One by one, in order, should one of them be of a kind that can't be removed, or go by itself with
  * another one (the other end of a pair), which is to be told of it as if it had come alone.
@@ -131,7 +125,7 @@ const GONE = 19;
 function deleteGroup(talk: Talk): RefusedDeletion[] {
   const { names, group, before, indexes, until } = talk;
   const isPaired = [...indexes.keys()].some((index) => indexes.has(before.get(index)?.lower ?? 0));
-  if (!isPaired && isRemoved(0, talk, (writer) => writer.attributeU32(IFLA_GROUP, group))) return [];
+  if (!isPaired && isRemoved(0, talk, (writer) => writer.attributeU32(IFLA.group, group))) return [];
   const refused: RefusedDeletion[] = [];
   for (const [index, at] of indexes) {
     if (until === "first" && refused.length > 0) {
@@ -139,9 +133,9 @@ function deleteGroup(talk: Talk): RefusedDeletion[] {
       continue;
     }
     const { errno, message } = remove(index, talk);
-    if (errno === GONE && isPaired) {
+    if (errno === ENODEV && isPaired) {
       refused.push({ at, message: new NoSuchLink(names[at] ?? "").message });
-    } else if (errno !== 0 && errno !== GONE) {
+    } else if (errno !== 0 && errno !== ENODEV) {
       leaveGroup(index, talk);
       refused.push({ at, message });
     }
@@ -151,18 +145,34 @@ function deleteGroup(talk: Talk): RefusedDeletion[] {
 
 function isRemoved(index: number, talk: Talk, writeMore: (writer: MessageWriter) => void): boolean {
   const { errno } = remove(index, talk, writeMore);
-  return errno === 0 || errno === GONE;
+  return errno === 0 || errno === ENODEV;
 }
 
 /** RTM_DELLINK; errno 0: done. */
 function remove(
   index: number,
-  { socket, writer, page }: Talk,
+  talk: Talk,
   writeMore: (writer: MessageWriter) => void = () => undefined,
-): { readonly errno: number; readonly message: string } {
-  let answer = { errno: 0, message: "" };
+): Answer {
+  return exchange(RTM.delLink, index, writeMore, talk);
+}
+
+/** What the kernel said; errno 0: done. */
+interface Answer {
+  readonly errno: number;
+  readonly message: string;
+}
+
+/** Sends one message about a link, by its index (0: by what `writeMore` adds), and waits for the answer. */
+function exchange(
+  type: number,
+  index: number,
+  writeMore: (writer: MessageWriter) => void,
+  { socket, writer, page }: Pick<Talk, "socket" | "writer" | "page">,
+): Answer {
+  let answer: Answer = { errno: 0, message: "" };
   writer.reset();
-  writer.begin(RTM.delLink, NLM_F_ACK, 1);
+  writer.begin(type, NLM_F_ACK, 1);
   writeIfinfo(writer, index);
   writeMore(writer);
   writer.end();
@@ -187,14 +197,7 @@ export function putIntoGroup(
   writer: MessageWriter,
   page: Page,
 ): void {
-  writer.reset();
-  writer.begin(RTM.newLink, NLM_F_ACK, 1);
-  writeIfinfo(writer, index);
-  writer.attributeU32(IFLA_GROUP, group);
-  writer.end();
-  socket.send(writer.written);
-  writer.reset();
-  forEachRefusal(socket, page, 1, () => undefined);
+  exchange(RTM.newLink, index, () => writer.attributeU32(IFLA.group, group), { socket, writer, page });
 }
 
 /** What a removal has to know of a link; `lower`: index of the link of this namespace that it hangs on, or 0. */
@@ -228,9 +231,9 @@ function listLinks(): Map<number, ListedLink> {
         const size = halves[at >> 1] ?? 0;
         if (size < 4) break;
         const type = halves[(at + 2) >> 1];
-        if (type === IFLA_GROUP) group = words[(at + 4) >> 2] ?? 0;
-        else if (type === IFLA_LINK) lower = words[(at + 4) >> 2] ?? 0;
-        else if (type === IFLA_LINK_NETNSID) isElsewhere = true;
+        if (type === IFLA.group) group = words[(at + 4) >> 2] ?? 0;
+        else if (type === IFLA.link) lower = words[(at + 4) >> 2] ?? 0;
+        else if (type === IFLA.linkNetnsid) isElsewhere = true;
         at += (size + 3) & ~3;
       }
       found.set((words[(body + 4) >> 2] ?? 0) | 0, { group, lower: isElsewhere ? 0 : lower });

@@ -17,6 +17,24 @@ export const RTM = {
   delNeigh: 29,
 } as const;
 
+/** Attributes of a link (include/uapi/linux/if_link.h). */
+export const IFLA = {
+  address: 1,
+  ifname: 3,
+  mtu: 4,
+  link: 5,
+  master: 10,
+  linkinfo: 18,
+  ifalias: 20,
+  afSpec: 26,
+  group: 27,
+  netNsFd: 28,
+  linkNetnsid: 37,
+} as const;
+
+/** No such link: where one is removed, it went by itself meanwhile, with its pod's namespace. */
+export const ENODEV = 19;
+
 /** The 6 bytes of a MAC in colon form. */
 export function macBytes(mac: string): Uint8Array {
   return Uint8Array.from(mac.split(":"), (pair) => Number.parseInt(pair, 16));

@@ -1,15 +1,12 @@
 import { write } from "node:fs";
 import { HostError } from "../errors.ts";
 import { gather, membersOf, newGroup, putIntoGroup } from "./group.ts";
-import { RTM, writeIfinfo } from "./kernel.ts";
+import { ENODEV, IFLA, RTM, writeIfinfo } from "./kernel.ts";
 import { askIndex, isListed, NoSuchLink } from "./names.ts";
 import { forEachRefusal } from "./refusal.ts";
 import { type NetlinkSocket, openNetlink, withNetlink, withPage } from "./socket.ts";
 import { MessageWriter, NLM_F_ACK } from "./writer.ts";
 
-const IFLA_IFNAME = 3;
-const IFLA_GROUP = 27;
-const ENODEV = 19;
 /** Longest wait for a link to go; it takes a millisecond, and ends by itself. */
 const GONE_MS = 20_000;
 /** How long the kernel is asked without a pause whether a link is gone. */
@@ -78,7 +75,7 @@ async function removeOne({ name, resolve, reject }: Wish): Promise<void> {
   }
   const refusal = await remove([index], (writer) => {
     writeIfinfo(writer, index);
-    writer.attributeText(IFLA_IFNAME, name);
+    writer.attributeText(IFLA.ifname, name);
   });
   if (refusal === null) resolve();
   else reject(new HostError(refusal, "run `ip link del` by hand to see more"));
@@ -96,7 +93,7 @@ async function removeGroup(wishes: readonly Wish[]): Promise<void> {
   const refusal = isOurs
     ? await remove([...indexes.keys()], (writer) => {
         writeIfinfo(writer, 0);
-        writer.attributeU32(IFLA_GROUP, group);
+        writer.attributeU32(IFLA.group, group);
       })
     : "";
   const left = [...indexes.values()].flatMap((at) => wishes[at] ?? []);
@@ -127,12 +124,13 @@ async function remove(
   writeBody(writer);
   writer.end();
   const socket = openNetlink(0);
-  let answer: { readonly refusal: string | null } | null = null;
+  /** Undefined: none yet. */
+  const answer: { refusal?: string | null } = {};
   const answered = writeInPool(socket.fd, writer.written.slice())
     .then(() => readAnswer(socket))
     .catch((error) => String(error))
     .then((refusal) => {
-      answer = { refusal };
+      answer.refusal = refusal;
       socket.close();
     });
   const began = performance.now();
@@ -140,7 +138,7 @@ async function remove(
   let isLent = false;
   try {
     for (;;) {
-      if (answer !== null) return (answer as { readonly refusal: string | null }).refusal;
+      if (answer.refusal !== undefined) return answer.refusal;
       const elapsed = performance.now() - began;
       if (indexes.every((index) => !isListed(look.fd, index))) break;
       if (elapsed > GONE_MS) return `no end of it after ${GONE_MS} ms`;
@@ -153,7 +151,7 @@ async function remove(
       .catch(() => answered)
       .finally(look.close);
     await Promise.race([answered, fenced]);
-    return answer === null ? null : (answer as { readonly refusal: string | null }).refusal;
+    return answer.refusal ?? null;
   } finally {
     if (!isLent) look.close();
   }

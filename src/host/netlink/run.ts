@@ -2,6 +2,7 @@ import type { Step } from "../../plan/step.ts";
 import type { BatchFailure, Until } from "../batch.ts";
 import { HostError } from "../errors.ts";
 import type { OpenNetns } from "../netns.ts";
+import { countTried } from "../tried.ts";
 import { isMessageOperation, writeOperation } from "./encode.ts";
 import { deleteTogether } from "./group.ts";
 import { NoSuchLink, type OpenNames, openNames } from "./names.ts";
@@ -114,8 +115,6 @@ class Runner {
   }
 
   #fail(index: number, message: string, steps: readonly Step[], hint = HINT): void {
-    // What was there before a refused step is not ours to take back: it may be a live pod's link.
-    const tried = steps[index]?.isAtomic === true ? index : index + 1;
-    this.#failures.push({ index, tried, message, hint });
+    this.#failures.push({ index, tried: countTried(steps, index), message, hint });
   }
 }

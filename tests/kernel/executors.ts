@@ -59,10 +59,23 @@ const BASE = [
   "addr add fd00::1/64 dev v0 nodad",
 ];
 
+/**
+ * Ends once each port of a bridge that is up forwards: until the kernel's delayed work has told the bridge
+ * of its carrier, taking the port down leaves the bridge without its multicast route.
+ */
+const SETTLED = `for n in $(seq 300); do
+  ip -o link show type bridge | grep -q '[<,]UP[,>].* state \\(DOWN\\|LOWERLAYERDOWN\\)' || exit 0
+  sleep 0.01
+done
+echo "bridge without carrier after 3 s" >&2; exit 1`;
+const isPortUp = (line: string) => line.startsWith("link set v0 master");
+
 /** A fresh node: 10.0.0.1/24 and fd00::1/64 on `v0`, whose other end is `v1`; `before`: further lines for `ip`. */
 export function openArena(before: readonly string[] = []): Arena {
   const box = new Sandbox();
-  const script = "for f in all default; do echo 0 >/proc/sys/net/ipv6/conf/$f/accept_dad; done; ip -batch -";
+  const script = `for f in all default; do echo 0 >/proc/sys/net/ipv6/conf/$f/accept_dad; done
+ip -batch -
+${before.some(isPortUp) ? SETTLED : ""}`;
   const done = run(["nsenter", `--net=${box.netns}`, "sh", "-ec", script], {
     stdin: `${[...BASE, ...before].join("\n")}\n`,
   });

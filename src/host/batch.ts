@@ -1,4 +1,4 @@
-import { type Command, formatOperation } from "../plan/format.ts";
+import { type BatchTool, type Command, formatOperation } from "../plan/format.ts";
 import { HOST, type Plan, type Step } from "../plan/step.ts";
 import type { Deadline } from "./deadline.ts";
 import { HostError, OverdueError } from "./errors.ts";
@@ -13,7 +13,7 @@ import { spawn } from "./spawn.ts";
 import { writeSysctls } from "./sysctl.ts";
 import { countTried } from "./tried.ts";
 
-/** What carries out what `ip` and `bridge` can do: those programs, or messages to the kernel. */
+/** What carries out what `ip`, `bridge` and `tc` can do: those programs, or messages to the kernel. */
 export type Engine = "iproute2" | "netlink";
 
 /** What steps are run with. */
@@ -92,7 +92,7 @@ function commandOf(step: Step, onFault?: (step: Step, fault: RangeError) => void
 }
 
 function isBatchTool(tool: Command["tool"]): boolean {
-  return tool === "ip" || tool === "bridge" || tool === "sysctl";
+  return tool === "ip" || tool === "bridge" || tool === "tc" || tool === "sysctl";
 }
 
 /**
@@ -116,6 +116,7 @@ export async function runBatch(batch: Batch, until: Until, means: Means): Promis
     switch (first.tool) {
       case "ip":
       case "bridge":
+      case "tc":
         return await runLines(first.tool, netns, { steps, commands }, until, means);
       case "sysctl":
         // One visit to the namespace for all of them.
@@ -189,7 +190,7 @@ async function runRules(
 
 /** Words were checked by `formatOperation`, so that joining them with blanks can't be misread. */
 async function runLines(
-  tool: "ip" | "bridge",
+  tool: BatchTool,
   netns: string,
   { steps, commands }: { readonly steps: readonly Step[]; readonly commands: readonly Command[] },
   until: Until,
@@ -203,6 +204,9 @@ async function runLines(
 
 /** What the tool says behind a line that it did not do. */
 const FAILED_LINE = /Command failed -:(\d+)\n?/g;
+/** What tc says behind the reason, each on a line: no reason of its own. */
+const ECHO =
+  /^(We have an error talking to|bad action parsing|parse_action: bad value|Illegal "action").*\n?/gm;
 
 /**
  * The failures of a batch from its tool's stderr: "…\nCommand failed -:2" names a bad line by its number; those before
@@ -218,7 +222,7 @@ export function parseBatchOutput(
   let from = 0;
   for (const match of stderr.matchAll(FAILED_LINE)) {
     const index = Number(match[1]) - 1;
-    const message = told(stderr.slice(from, match.index), false);
+    const message = told(stderr.slice(from, match.index).replace(ECHO, ""), false);
     failures.push({ index, tried: countTried(steps, index), message, hint });
     from = match.index + match[0].length;
   }

@@ -55,5 +55,5 @@ function part({ steps, commands }: Batch, from: number, to: number): Batch {
 function isDoneBefore({ op }: Step, message: string): boolean {
   return op.endsWith(".del")
     ? /No such|Cannot find device|Cannot assign requested address|does not exist/.test(message)
-    : /File exists/.test(message);
+    : /File exists|Exclusivity flag on/.test(message);
 }

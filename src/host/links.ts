@@ -13,6 +13,7 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
+const IFLA_TXQLEN = 13;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_INFO_KIND = 1;
@@ -32,7 +33,9 @@ const IFA_LOCAL = 2;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const IFF_UP = 1;
+/** dev_get_flags of net/core/dev.c takes these two from what was asked for (gflags), not from what the device does. */
 const IFF_PROMISC = 0x100;
+const IFF_ALLMULTI = 0x200;
 const ENODEV = 19;
 
 /** One link of our namespace by name, in one netlink request; null when there is none. */
@@ -92,6 +95,8 @@ function decodeLink(message: Message): ObservedLink {
     kind,
     up: (flags & IFF_UP) !== 0,
     promisc: (flags & IFF_PROMISC) !== 0,
+    allmulti: (flags & IFF_ALLMULTI) !== 0,
+    txQueueLength: found.get(IFLA_TXQLEN)?.getUint32(0, true) ?? 0,
     vlanFiltering: filtering === undefined ? null : filtering.getUint8(0) !== 0,
     mtu: found.get(IFLA_MTU)?.getUint32(0, true) ?? 0,
     mac: mac(found.get(IFLA_ADDRESS)),
@@ -130,6 +135,16 @@ function mac(view: DataView | undefined): string {
 
 /** All addresses of one link of our namespace. */
 export function observeAddresses(index: number): ObservedAddress[] {
+  return dumpAddresses(index);
+}
+
+/** All addresses of our namespace's links. */
+export function observeOwnAddresses(): Address[] {
+  return dumpAddresses(0).map(({ prefix }) => prefix.address);
+}
+
+/** `index` 0: of every link. */
+function dumpAddresses(index: number): ObservedAddress[] {
   const fixed = new Uint8Array(8);
   new DataView(fixed.buffer).setUint32(4, index, true);
   const found: ObservedAddress[] = [];
@@ -137,7 +152,7 @@ export function observeAddresses(index: number): ObservedAddress[] {
   // ENODEV: a link that is gone has no addresses.
   for (const message of ask(query, refuseError("RTM_GETADDR", ENODEV))) {
     // Kernels before 4.20 ignore the filter of a strict dump, so that the index is looked at again.
-    if (message.type !== RTM_NEWADDR || message.body.getUint32(4, true) !== index) continue;
+    if (message.type !== RTM_NEWADDR || (index !== 0 && message.body.getUint32(4, true) !== index)) continue;
     const parts = attributes(message.body, 8);
     const view = parts.get(IFA_LOCAL) ?? parts.get(IFA_ADDRESS);
     if (view === undefined) continue;

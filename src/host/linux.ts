@@ -8,7 +8,13 @@ import { executeEach } from "./execute-each.ts";
 import { digestFile, observeFile } from "./file-steps.ts";
 import { folderOf, probeFolder, replaceFile, temporaryOf, unlessMissing } from "./files.ts";
 import { isNftProgram, observeGeneration } from "./generation.ts";
-import { observeAddresses, observeLink, observeLinks, observeRouteMtu } from "./links.ts";
+import {
+  observeAddresses,
+  observeLink,
+  observeLinks,
+  observeOwnAddresses,
+  observeRouteMtu,
+} from "./links.ts";
 import { withAttachmentLock, withLock } from "./lock.ts";
 import type { Host } from "./machine.ts";
 import { watchKernel } from "./monitor.ts";
@@ -16,7 +22,9 @@ import { observeForwarding, observeNeighbours } from "./neighbours.ts";
 import type { LinkRemover } from "./netlink/remover.ts";
 import { isNetns, type OpenNetns, openNetns } from "./netns.ts";
 import { observeTxChecksum } from "./offload.ts";
+import { flushPortFlows } from "./port-flows.ts";
 import { lookupRoutes, observeRouteTable } from "./routes.ts";
+import { observeShaping } from "./shaping.ts";
 import { FALLBACK_PATH, spawn } from "./spawn.ts";
 
 /** Ways in which a machine is another one than that of a process that was started on it. */
@@ -55,9 +63,12 @@ export function createHost(
     lookupRoutes,
     forwarding: observeForwarding,
     neighbours: observeNeighbours,
+    shaping: observeShaping,
     txChecksum: observeTxChecksum,
     watchKernel,
     flushConnections,
+    flushPortFlows,
+    ownAddresses: observeOwnAddresses,
     trackedConnections,
     rulesGeneration: (program) => {
       const path = findProgram(program);

@@ -6,11 +6,13 @@ import type {
   ObservedFile,
   ObservedLink,
   ObservedNeighbour,
+  ObservedShaping,
   RouteLookup,
 } from "../plan/state.ts";
 import type { NetnsPath, Plan, Step } from "../plan/step.ts";
 import type { Deadline } from "./deadline.ts";
 import type { ExecutorChoice } from "./engine.ts";
+import type { PortTarget } from "./port-flows.ts";
 
 /** What a finished child left; `stdout` and `stderr` read to the end. */
 export interface Finished {
@@ -85,6 +87,8 @@ export interface Host {
   forwarding(index: number): ObservedFdb[];
   /** Neighbour entries of a link, both families. */
   neighbours(index: number): ObservedNeighbour[];
+  /** What shapes the traffic of a link of our own namespace. */
+  shaping(index: number): ObservedShaping;
   /** Whether the link leaves checksums to hardware (tx-checksum-ip-generic); null when it can't be known. */
   txChecksum(name: string): boolean | null;
   /**
@@ -94,6 +98,13 @@ export interface Host {
   watchKernel(onHint: (hint: KernelHint) => void, onEnd: (why: string) => void): { close(): void };
   /** Forgets the tracked connections of these addresses; returns how many (none where nothing is tracked). */
   flushConnections(addresses: readonly Address[]): number;
+  /**
+   * Forgets the tracked connections to these ports of the node that lead elsewhere than told; returns how many. `own`:
+   * the node's addresses.
+   */
+  flushPortFlows(targets: readonly PortTarget[], own: readonly Address[]): number;
+  /** All addresses of our own namespace's links, both families. */
+  ownAddresses(): Address[];
   /**
    * What changes with every change of the rules that a program (`iptables`, `nft`) keeps in our namespace, and with nothing
    * that only reads them; null where that can't be known (the older x_tables).

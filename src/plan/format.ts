@@ -3,9 +3,12 @@ import { isBatchSafe } from "../net/ifname.ts";
 import { type FileOperation, HOST, type IptablesVariant, type Operation, type Step } from "./step.ts";
 import { wordsOf } from "./words.ts";
 
-/** What an operation is made of: words for `ip` or `bridge`, a sysctl file, or input for a rule loader. */
+/** Programs of iproute2; each reads many lines by `-batch -`. */
+export type BatchTool = "ip" | "bridge" | "tc";
+
+/** What an operation is made of: words for a program of iproute2, a sysctl file, or input for a rule loader. */
 export type Command =
-  | { readonly tool: "ip" | "bridge"; readonly words: readonly string[] }
+  | { readonly tool: BatchTool; readonly words: readonly string[] }
   | { readonly tool: "sysctl"; readonly key: string; readonly value: string; readonly optional: boolean }
   | { readonly tool: "ethtool"; readonly name: string; readonly txChecksum: boolean }
   | { readonly tool: "iptables-restore"; readonly program: string; readonly lines: readonly string[] }
@@ -13,8 +16,8 @@ export type Command =
   | { readonly tool: "file"; readonly operation: FileOperation };
 
 /**
- * The command of one operation. Throws RangeError for a word that `ip -batch` (or `bridge -batch`, the same parser)
- * would misread (blank, quote, `#`): such a name must have been refused at the border.
+ * The command of one operation. Throws RangeError for a word that `ip -batch` (or `bridge -batch`, `tc -batch`: the same
+ * parser) would misread (blank, quote, `#`): such a name must have been refused at the border.
  */
 export function formatOperation(operation: Operation): Command {
   const command = describeOperation(operation);
@@ -22,8 +25,8 @@ export function formatOperation(operation: Operation): Command {
   const { tool, words } = command;
   for (const word of words) {
     if (!isBatchSafe(word)) {
-      const batch = tool === "ip" ? "an ip batch" : "a bridge batch";
-      throw new RangeError(`word ${JSON.stringify(word)} can't stand in ${batch}`);
+      const article = tool === "ip" ? "an" : "a";
+      throw new RangeError(`word ${JSON.stringify(word)} can't stand in ${article} ${tool} batch`);
     }
   }
   return command;
@@ -43,8 +46,12 @@ function describeOperation(operation: Operation): Command {
   }
   if (operation.op === "rules.nft") return { tool: "nft", lines: operation.lines };
   if (isFileOperation(operation)) return { tool: "file", operation };
-  const tool = /^(vlan|fdb)\./.test(operation.op) ? "bridge" : "ip";
-  return { tool, words: wordsOf(operation) };
+  return { tool: batchToolOf(operation), words: wordsOf(operation) };
+}
+
+function batchToolOf({ op }: Operation): BatchTool {
+  if (/^(qdisc|filter)\./.test(op)) return "tc";
+  return /^(vlan|fdb)\./.test(op) ? "bridge" : "ip";
 }
 
 function isFileOperation(operation: Operation): operation is FileOperation {
@@ -96,7 +103,8 @@ export function formatStep(step: Step): string {
   const command = describeOperation(step);
   switch (command.tool) {
     case "ip":
-    case "bridge": {
+    case "bridge":
+    case "tc": {
       // Routes and addresses of IPv6 need no -6: the family follows from the address.
       return `${enter}${command.tool} ${command.words.map(quoteWord).join(" ")}`;
     }

@@ -18,6 +18,10 @@ export interface ObservedLink {
   readonly isolated: boolean | null;
   /** Promiscuous by somebody's wish (IFF_PROMISC), not because it is a bridge port. */
   readonly promisc: boolean;
+  /** Takes every multicast frame by somebody's wish (IFF_ALLMULTI). */
+  readonly allmulti: boolean;
+  /** Packets that its queue holds. */
+  readonly txQueueLength: number;
   /** Whether a bridge filters by VLAN; null for any other kind. */
   readonly vlanFiltering: boolean | null;
   /** IFLA_IFALIAS; empty when it has none. */
@@ -51,6 +55,14 @@ export interface RouteLookup {
   readonly ifindex: number;
   /** The address is one of this machine. */
   readonly isLocal: boolean;
+}
+
+/** What shapes the traffic of a link. */
+export interface ObservedShaping {
+  /** The token bucket at the root of its queue, bytes per second and bytes; null: the root is of another kind. */
+  readonly bucket: { readonly rate: number; readonly burst: number; readonly limit: number } | null;
+  /** Index of the link whose queue takes all that this one receives; null: it goes its usual way. */
+  readonly redirectedTo: number | null;
 }
 
 /** One address on a link. */

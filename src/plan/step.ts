@@ -53,6 +53,10 @@ export interface LinkSettings {
   readonly mtu?: number;
   readonly mac?: string;
   readonly promisc?: boolean;
+  /** Takes every multicast frame (IFF_ALLMULTI). */
+  readonly allmulti?: boolean;
+  /** Packets that the link's queue holds. */
+  readonly txQueueLength?: number;
   /** Text that `ip link` shows with the link, at most 255 bytes (IFALIASZ with its closing zero is 256). */
   readonly alias?: string;
   /** "none": no link-local IPv6 address is made (a bridge port needs none). */
@@ -100,6 +104,17 @@ export interface RouteSpec {
   readonly scope?: "global" | "link" | "host";
   /** The gateway need not be in a connected prefix. */
   readonly onlink?: boolean;
+}
+
+/**
+ * A token bucket at the root of a link's queue (`tc qdisc add … root handle 1: tbf`): what the link sends goes at most
+ * at `rate` bytes per second, after `burst` bytes at any speed; `limit` bytes wait, the rest is dropped.
+ */
+export interface TokenBucket {
+  readonly dev: string;
+  readonly rate: number;
+  readonly burst: number;
+  readonly limit: number;
 }
 
 /** iptables over nf_tables, or over the older x_tables; a machine may have rules in both. */
@@ -153,6 +168,12 @@ export type Operation =
   /** Whether the link may leave checksums to hardware (`ethtool -K … tx-checksum-ip-generic`). */
   | { readonly op: "link.offload"; readonly name: string; readonly txChecksum: boolean }
   | ({ readonly op: "vlan.add" | "vlan.del" } & PortVlan)
+  /** Refuses a link whose root queue was set by somebody already. */
+  | ({ readonly op: "qdisc.tbf" } & TokenBucket)
+  /** Where filters can be hung for what a link receives (`tc qdisc add … handle ffff: ingress`). */
+  | { readonly op: "qdisc.ingress"; readonly dev: string }
+  /** All that `dev` receives goes to the queue of `to` (an ifb), which hands it back; behind `qdisc.ingress`. */
+  | { readonly op: "filter.redirect"; readonly dev: string; readonly to: string }
   /** Adds or deletes a named namespace (`ip netns`), only used by the lab. */
   | { readonly op: "netns.add" | "netns.del"; readonly name: string }
   /** `key` is the path below /proc/sys with `/`; `optional`: a missing file is no error (IPv6 off). */

@@ -8,15 +8,16 @@ import {
   type Operation,
   type PortVlan,
   type RouteSpec,
+  type TokenBucket,
 } from "./step.ts";
 
-/** Operations that are lines for `ip` or `bridge`. */
+/** Operations that are lines for `ip`, `bridge` or `tc`. */
 export type WordOperation = Exclude<
   Operation,
   { op: "sysctl.set" | "rules.restore" | "rules.nft" | "link.offload" } | FileOperation
 >;
 
-/** The words of one line for `ip -batch` or `bridge -batch`, unchecked. */
+/** The words of one line for `ip -batch`, `bridge -batch` or `tc -batch`, unchecked. */
 export function wordsOf(operation: WordOperation): string[] {
   switch (operation.op) {
     case "link.add":
@@ -45,6 +46,12 @@ export function wordsOf(operation: WordOperation): string[] {
     case "vlan.add":
     case "vlan.del":
       return vlanWords(operation.op.slice("vlan.".length), operation);
+    case "qdisc.tbf":
+      return bucketWords(operation);
+    case "qdisc.ingress":
+      return ["qdisc", "add", "dev", operation.dev, "handle", "ffff:", "ingress"];
+    case "filter.redirect":
+      return redirectWords(operation.dev, operation.to);
     case "netns.add":
     case "netns.del":
       return ["netns", operation.op.slice("netns.".length), operation.name];
@@ -94,6 +101,8 @@ function linkSetWords(name: string, set: LinkSettings): string[] {
   words.push(...optional("addrgenmode", set.addrgenmode));
   words.push(...optional("alias", set.alias));
   if (set.promisc !== undefined) words.push("promisc", onOff(set.promisc));
+  if (set.allmulti !== undefined) words.push("allmulticast", onOff(set.allmulti));
+  words.push(...optional("txqueuelen", set.txQueueLength));
   if (set.up !== undefined) words.push(set.up ? "up" : "down");
   if (set.port !== undefined) {
     words.push("type", "bridge_slave");
@@ -133,6 +142,18 @@ function fdbWords({ op, mac, dev, dst }: FdbOperation): string[] {
 function vlanWords(verb: string, vlan: PortVlan): string[] {
   const flags = (["pvid", "untagged", "self"] as const).filter((flag) => vlan[flag] === true);
   return ["vlan", verb, "vid", String(vlan.vid), "dev", vlan.dev, ...flags];
+}
+
+function bucketWords({ dev, rate, burst, limit }: TokenBucket): string[] {
+  // To tc, `bit` is bits per second, `bps` bytes per second, but `b` behind a size is bytes.
+  const sizes = ["burst", `${burst}b`, "limit", `${limit}b`];
+  return ["qdisc", "add", "dev", dev, "root", "handle", "1:", "tbf", "rate", `${rate * 8}bit`, ...sizes];
+}
+
+function redirectWords(dev: string, to: string): string[] {
+  const all = ["protocol", "all", "u32", "match", "u32", "0", "0"];
+  const action = ["action", "mirred", "egress", "redirect", "dev", to];
+  return ["filter", "add", "dev", dev, "parent", "ffff:", ...all, ...action];
 }
 
 function addressWords(verb: string, dev: string, prefix: string, nodad: boolean): string[] {

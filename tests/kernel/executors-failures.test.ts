@@ -8,6 +8,7 @@ import {
   type Arena,
   expectSameState,
   expectSameWords,
+  type Fault,
   meansOf,
   type Outcome,
   outcomeOf,
@@ -16,6 +17,7 @@ import {
   withArenas,
 } from "./executors.ts";
 import { routeAct } from "./executors-route.ts";
+import { SHAPED, TRAFFIC_FAULTS } from "./executors-shaping.ts";
 import { destroySandboxes } from "./sandbox.ts";
 
 setDefaultTimeout(30_000);
@@ -23,14 +25,6 @@ afterAll(destroySandboxes);
 
 const LONG = "a-name-of-more-than-15";
 const BRIDGE = { kind: "bridge", mac: "0a:58:0a:00:00:21" } as const;
-
-interface Fault {
-  readonly act: Act;
-  /** What both engines tell; absent: `ip` says no before it asks the kernel. */
-  readonly says?: string;
-  /** The tool ends there instead of going on to tell the line: iproute2 does not know which step it was. */
-  readonly isEnd?: true;
-}
 
 const link = (name: string, more: Partial<Act> = {}): Act =>
   ({
@@ -40,7 +34,7 @@ const link = (name: string, more: Partial<Act> = {}): Act =>
     ...more,
   }) as Act;
 
-/** What is refused where v0, v1 and the route 10.6.0.0/16 are. */
+/** What is refused where v0, v1, the route 10.6.0.0/16 and a shaped link are. */
 const FAULTS: Readonly<Record<string, Fault>> = {
   "a link that is there": { act: link("v1", { isAtomic: true }), says: "File exists" },
   "a link that is there, said to be half done": { act: link("v1"), says: "File exists" },
@@ -145,6 +139,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     act: { op: "link.set", name: "lo", set: { up: true }, netns: "/run/netns/nosuch" },
     says: "can't open the network namespace /run/netns/nosuch",
   },
+  ...TRAFFIC_FAULTS,
 };
 
 const addressOf = (dev: string, text: string, netns: string): Act => {
@@ -162,7 +157,7 @@ function around(act: Act, position: number, { place }: Arena): Plan {
   return stepsOf([...steps.slice(0, position), act, ...steps.slice(position)], place);
 }
 
-const BEFORE = ["route add 10.6.0.0/16 via 10.0.0.9 dev v0 proto 157"];
+const BEFORE = ["route add 10.6.0.0/16 via 10.0.0.9 dev v0 proto 157", ...SHAPED];
 const POSITIONS = [0, 1, 2, 3];
 
 describe("a step that fails is the same one for both engines", () => {

@@ -11,13 +11,14 @@ import {
 import { ADDRESS_TABLE } from "./executors-address.ts";
 import { LINK_CASES } from "./executors-link.ts";
 import { ROUTE_CASES, routeAct } from "./executors-route.ts";
+import { TRAFFIC_CASES } from "./executors-shaping.ts";
 import { destroySandboxes } from "./sandbox.ts";
 
 setDefaultTimeout(30_000);
 afterAll(destroySandboxes);
 
 const HAS = { "vlan filtering": FILTERS_VLANS };
-const TABLE = { ...LINK_CASES, ...ADDRESS_TABLE, route: ROUTE_CASES };
+const TABLE = { ...LINK_CASES, ...ADDRESS_TABLE, ...TRAFFIC_CASES, route: ROUTE_CASES };
 
 describe.each(Object.entries(TABLE))("both engines do the same: %s", (_operation, cases) => {
   for (const it of cases) {

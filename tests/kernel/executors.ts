@@ -25,11 +25,20 @@ export type Act = Operation &
 /** Something that both engines have to do alike. */
 export interface Case {
   readonly name: string;
-  /** What is there before: lines for `ip -batch` in the node. */
+  /** What is there before: lines for `ip -batch` in the node, then those for `tc -batch`. */
   readonly before?: readonly string[];
   readonly acts: (place: Place) => readonly Act[];
   /** What the kernel may be built without; the case is skipped there. */
   readonly needs?: "vlan filtering";
+}
+
+/** An act that is refused. */
+export interface Fault {
+  readonly act: Act;
+  /** What both engines tell; absent: the tool says no before it asks the kernel. */
+  readonly says?: string;
+  /** The tool ends there instead of going on to tell the line: iproute2 does not know which step it was. */
+  readonly isEnd?: true;
 }
 
 /** Means without limits. */
@@ -68,18 +77,20 @@ const SETTLED = `for n in $(seq 300); do
   sleep 0.01
 done
 echo "bridge without carrier after 3 s" >&2; exit 1`;
+const isForTc = (line: string) => /^(qdisc|filter) /.test(line);
 const isPortUp = (line: string) => line.startsWith("link set v0 master");
 
-/** A fresh node: 10.0.0.1/24 and fd00::1/64 on `v0`, whose other end is `v1`; `before`: further lines for `ip`. */
+/** A fresh node: 10.0.0.1/24 and fd00::1/64 on `v0`, whose other end is `v1`; `before`: further lines for `ip` and `tc`. */
 export function openArena(before: readonly string[] = []): Arena {
   const box = new Sandbox();
   const script = `for f in all default; do echo 0 >/proc/sys/net/ipv6/conf/$f/accept_dad; done
 ip -batch -
 ${before.some(isPortUp) ? SETTLED : ""}`;
   const done = run(["nsenter", `--net=${box.netns}`, "sh", "-ec", script], {
-    stdin: `${[...BASE, ...before].join("\n")}\n`,
+    stdin: `${[...BASE, ...before.filter((line) => !isForTc(line))].join("\n")}\n`,
   });
   expect(done).toMatchObject({ exitCode: 0, stderr: "" });
+  for (const line of before.filter(isForTc)) box.node("tc", ...line.split(" "));
   let pod = "";
   const place = {
     node: box.netns,
@@ -118,6 +129,7 @@ function isFilter(): boolean {
 const SHOWN = {
   ip: ["link show", "addr show", "route show table all", "neigh show nud all"],
   bridge: ["link show", "fdb show", ...(FILTERS_VLANS ? ["vlan show"] : [])],
+  tc: ["qdisc show"],
 };
 /** What differs between two places although all is alike: numbers, counters, timers. */
 const UNLIKE =
@@ -154,7 +166,6 @@ function hide(mac: string, known: ReadonlySet<string>): string {
 }
 
 const OF_KERNEL = '"protocol":"kernel"';
-
 type Row = Readonly<Record<string, unknown>>;
 
 function shownIn(netns: NetnsPath, clean: (line: string) => string): string[] {
@@ -163,11 +174,12 @@ function shownIn(netns: NetnsPath, clean: (line: string) => string): string[] {
     .join("\n");
   const texts = must("nsenter", `--net=${netns}`, "sh", "-ec", script).split("---\n");
   return Object.entries(SHOWN).flatMap(([tool, commands], at) => {
-    const printed = (texts[at] ?? "").trim().split("\n");
+    const printed = texts[at]?.trim().split("\n") ?? [];
     const tables = printed.map((line): Row[] => JSON.parse(line));
     expect(tables).toHaveLength(commands.length);
+    if (tool === "tc") tables.push(...filtersBehind(tables.flat(), netns));
     return tables.flatMap((rows, index) => {
-      const command = `${tool} ${commands[index]}`;
+      const command = `${tool} ${commands[index] ?? "filter show"}`;
       const lines = rows
         .filter((row) => isLasting(command, row))
         .map((row) => clean(`${command}: ${JSON.stringify(row, unlike)}`));
@@ -175,6 +187,16 @@ function shownIn(netns: NetnsPath, clean: (line: string) => string): string[] {
       const ordered = command.includes("route") ? lines.filter((line) => !line.includes(OF_KERNEL)) : [];
       return [...lines.filter((line) => !ordered.includes(line)).sort(), ...ordered];
     });
+  });
+}
+
+/** What is hung where a link receives, of each link that has such a place; which one it is stands beside it. */
+function filtersBehind(qdiscs: readonly Row[], netns: NetnsPath): Row[][] {
+  const places = qdiscs.filter(({ kind }) => kind === "ingress");
+  return places.map(({ dev }) => {
+    const argv = ["tc", "-j", "filter", "show", "dev", String(dev), "parent", "ffff:"];
+    const rows: Row[] = JSON.parse(must("nsenter", `--net=${netns}`, ...argv));
+    return rows.map((row) => ({ dev, ...row }));
   });
 }
 

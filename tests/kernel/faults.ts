@@ -15,6 +15,7 @@ import { type ErrorView, errorOf, resultOf } from "./views.ts";
 const PROGRAMS = [
   "ip",
   "bridge",
+  "tc",
   "nft",
   ...["iptables", "ip6tables"].flatMap((tool) => [tool, `${tool}-restore`, `${tool}-save`]),
 ];

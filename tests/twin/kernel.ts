@@ -5,6 +5,7 @@ import type { ObservedAddress, ObservedLink } from "../../src/plan/state.ts";
 import { HOST, type NewLink, type Operation, type Step } from "../../src/plan/step.ts";
 import { fakeLink } from "./machine.ts";
 import { createFakeRules, type FakeRules } from "./rules.ts";
+import { FakeShaping } from "./shaping.ts";
 
 /** One interface inside a sandbox. */
 export interface PodLink {
@@ -39,6 +40,7 @@ export class FakeKernel {
     ["/proc/sys/net/ipv6/conf/all/forwarding", "0\n"],
   ]);
   readonly rules: FakeRules = createFakeRules();
+  readonly shaping = new FakeShaping();
   readonly #peers = new Map<string, { netns: string; ifname: string }>();
   #last = 1;
 
@@ -94,6 +96,12 @@ export class FakeKernel {
       const link = this.links.get(step.dev);
       if (link === undefined) throw new Refused(`Cannot find device "${step.dev}"`);
       this.addresses.get(link.index)?.push({ prefix: step.prefix, linkLocal: false });
+    } else if (step.op === "qdisc.tbf" || step.op === "qdisc.ingress" || step.op === "filter.redirect") {
+      const index = this.links.get(step.dev)?.index;
+      if (index === undefined) throw new Refused(`Cannot find device "${step.dev}"`);
+      const target = step.op === "filter.redirect" ? this.links.get(step.to)?.index : undefined;
+      const message = this.shaping.apply(index, step, target);
+      if (message !== null) throw new Refused(message);
     }
   }
 
@@ -136,6 +144,7 @@ export class FakeKernel {
     const peer = this.#peers.get(name);
     if (peer !== undefined) this.sandboxes.get(peer.netns)?.links.delete(peer.ifname);
     this.#peers.delete(name);
+    this.shaping.delete(this.links.get(name)?.index ?? 0);
     this.links.delete(name);
   }
 

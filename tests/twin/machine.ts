@@ -19,7 +19,7 @@ export interface FakeMachine extends Host {
   /** The argv of every child, in one line. */
   readonly spawned: string[];
   readonly logged: string[];
-  /** Links, addresses, routes, forwarding entries, neighbours and offloads of our own namespace. */
+  /** Links, addresses, routes, forwarding entries, neighbours, shaping and offloads of our own namespace. */
   readonly network: FakeNetwork;
   /** The links of `network`. */
   readonly linksByName: Map<string, ObservedLink>;
@@ -110,6 +110,7 @@ export function createFakeMachine(root: string): FakeMachine {
     lookupRoutes: (towards) => towards.map((address) => network.lookup(address)),
     forwarding: (index) => network.forwarding.get(index) ?? [],
     neighbours: (index) => network.neighbours.get(index) ?? [],
+    shaping: (index) => network.shaping.of(index),
     txChecksum: (name) => network.offloads.get(name) ?? null,
     watchKernel: (onHint, onEnd) => {
       const watcher = { onHint, onEnd };
@@ -138,6 +139,8 @@ export function createFakeMachine(root: string): FakeMachine {
     },
     listFolder: (path) => (isReal(path) ? listReal(path) : listMemory(machine.files, path)),
     flushConnections: () => 0,
+    flushPortFlows: () => 0,
+    ownAddresses: () => [],
     trackedConnections: () => 0,
     isFile: (path) => machine.files.has(path) || (isReal(path) && existsSync(path)),
     observeFile: (path) => observeMemory(machine.files, path),

@@ -9,6 +9,7 @@ import type {
   RouteLookup,
 } from "../../src/plan/state.ts";
 import { HOST, type NewLink, type Operation, type RouteSpec, type Step } from "../../src/plan/step.ts";
+import { FakeShaping } from "./shaping.ts";
 
 const FORWARDING = 3;
 /** RTN_ of rtnetlink. */
@@ -34,6 +35,8 @@ export function fakeLink(known: Partial<ObservedLink>): ObservedLink {
     kind: "",
     up: false,
     promisc: false,
+    allmulti: false,
+    txQueueLength: 1000,
     mtu: 1500,
     mac: "",
     masterIndex: null,
@@ -53,6 +56,7 @@ export class FakeNetwork {
   readonly forwarding = new Map<number, ObservedFdb[]>();
   readonly neighbours = new Map<number, ObservedNeighbour[]>();
   readonly offloads = new Map<string, boolean>();
+  readonly shaping = new FakeShaping();
   readonly sysctls: Map<string, string>;
   routes: TableRoute[] = [];
   /** What the kernel would do with a packet; by default all is unreachable. */
@@ -87,6 +91,7 @@ export class FakeNetwork {
     this.links.delete(name);
     this.offloads.delete(name);
     for (const table of [this.addresses, this.forwarding, this.neighbours]) table.delete(link.index);
+    this.shaping.delete(link.index);
     this.routes = this.routes.filter(({ ifindex }) => ifindex !== link.index);
   }
 
@@ -144,6 +149,13 @@ export class FakeNetwork {
           this.forwarding.set(index, step.op === "fdb.del" ? others : [...others, own]);
           return null;
         });
+      case "qdisc.tbf":
+      case "qdisc.ingress":
+      case "filter.redirect":
+        return this.#on(step.dev, ({ index }) => {
+          const target = step.op === "filter.redirect" ? this.links.get(step.to)?.index : undefined;
+          return this.shaping.apply(index, step, target);
+        });
       default:
         return null;
     }
@@ -168,8 +180,10 @@ export class FakeNetwork {
     const master = set.master === undefined ? undefined : this.links.get(set.master);
     const port = master === undefined ? {} : { masterIndex: master.index, portState: FORWARDING };
     const { up = link.up, alias = link.alias, mtu = link.mtu, mac = link.mac } = set;
+    const { promisc = link.promisc, allmulti = link.allmulti, txQueueLength = link.txQueueLength } = set;
     const hairpin = set.port?.hairpin ?? link.hairpin;
-    this.links.set(link.name, { ...link, up, alias, mtu, mac, hairpin, ...port });
+    const own = { up, alias, mtu, mac, promisc, allmulti, txQueueLength, hairpin };
+    this.links.set(link.name, { ...link, ...own, ...port });
     // The kernel drops the routes of a link that goes down.
     if (link.up && !up) this.routes = this.routes.filter(({ ifindex }) => ifindex !== link.index);
     return null;

@@ -61,6 +61,18 @@ export function createFakeNode(root: string, fuse: Fuse): FakeNode {
       return kernel.answer(request);
     },
     execute: async (plan) => execute(plan),
+    executeEach: async (plan) =>
+      plan.flatMap((step) => {
+        fuse.touch();
+        try {
+          kernel.apply(step);
+          return [];
+        } catch (error) {
+          if (!(error instanceof Refused)) throw error;
+          return [{ step, command: formatStep(step), message: error.message }];
+        }
+      }),
+    shaping: (index) => kernel.shaping.of(index),
     link: (name) => {
       fuse.look();
       return kernel.links.get(name) ?? null;

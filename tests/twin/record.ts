@@ -29,6 +29,11 @@ export function fakeRecord(
     routes: [],
     masquerade: null,
     spoofCheck: false,
+    hostPorts: null,
+    ingress: null,
+    egress: null,
+    ifb: null,
+    tuning: null,
     ...known,
   };
 }

@@ -14,6 +14,7 @@ const VXLAN = { id: 1, local: 4, learning: 7, port: 15, local6: 17 } as const;
 /** include/uapi/linux/if.h. */
 const IFF_UP = 1;
 const IFF_PROMISC = 0x100;
+const IFF_ALLMULTI = 0x200;
 
 interface Born {
   readonly name: string;
@@ -77,12 +78,14 @@ export function writeSettings(writer: MessageWriter, name: string, set: LinkSett
   const bits = [
     [IFF_UP, set.up],
     [IFF_PROMISC, set.promisc],
+    [IFF_ALLMULTI, set.allmulti],
   ] as const;
   const known = bits.filter(([, value]) => value !== undefined);
   const flags = known.reduce((sum, [bit, value]) => sum | (value === true ? bit : 0), 0);
   const mask = known.reduce((sum, [bit]) => sum | bit, 0);
   writeIfinfo(writer, names.index(name), 0, { flags, mask });
   if (set.mtu !== undefined) writer.attributeU32(IFLA.mtu, set.mtu);
+  if (set.txQueueLength !== undefined) writer.attributeU32(IFLA.txqlen, set.txQueueLength);
   if (set.mac !== undefined) writer.attributeBytes(IFLA.address, macBytes(set.mac));
   if (set.master !== undefined) writer.attributeU32(IFLA.master, names.index(set.master));
   if (set.alias !== undefined) writer.attributeBytes(IFLA.ifalias, new TextEncoder().encode(set.alias));

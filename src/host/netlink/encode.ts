@@ -3,6 +3,7 @@ import type { Operation, PortVlan } from "../../plan/step.ts";
 import type { WordOperation } from "../../plan/words.ts";
 import { writeNewLink, writeSettings } from "./encode-link.ts";
 import { writeRoute } from "./encode-route.ts";
+import { writeTraffic } from "./encode-tc.ts";
 import { AF, IFLA, macBytes, RTM, writeIfinfo } from "./kernel.ts";
 import { type MessageWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from "./writer.ts";
 
@@ -36,7 +37,8 @@ export type MessageOperation = Exclude<WordOperation, { op: "netns.add" | "netns
 /** Whether rtnetlink can do it. */
 export function isMessageOperation(operation: Operation): operation is MessageOperation {
   return (
-    /^(link\.(add|set|del)|addr|route|neigh|fdb|vlan)\b/.test(operation.op) && operation.op !== "link.offload"
+    /^(link\.(add|set|del)|addr|route|neigh|fdb|vlan|qdisc|filter)\b/.test(operation.op) &&
+    operation.op !== "link.offload"
   );
 }
 
@@ -106,7 +108,12 @@ export function writeOperation(
       const index = names.index(operation.dev);
       begin(operation.op === "vlan.add" ? RTM.setLink : RTM.delLink);
       writeVlan(writer, operation, index);
+      break;
     }
+    case "qdisc.tbf":
+    case "qdisc.ingress":
+    case "filter.redirect":
+      writeTraffic(writer, operation, names, begin);
   }
   writer.end();
 }

@@ -15,6 +15,8 @@ export const RTM = {
   delRoute: 25,
   newNeigh: 28,
   delNeigh: 29,
+  newQdisc: 36,
+  newFilter: 44,
 } as const;
 
 /** Attributes of a link (include/uapi/linux/if_link.h). */
@@ -24,6 +26,7 @@ export const IFLA = {
   mtu: 4,
   link: 5,
   master: 10,
+  txqlen: 13,
   linkinfo: 18,
   ifalias: 20,
   afSpec: 26,

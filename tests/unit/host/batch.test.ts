@@ -23,6 +23,22 @@ describe("the output of a batch", () => {
     ]);
   });
 
+  test("names the reason alone where tc says more behind it", () => {
+    const stderr = `Error: Parent Qdisc doesn't exists.
+We have an error talking to the kernel
+Command failed -:1
+Cannot find device "x"
+bad action parsing
+parse_action: bad value (5:mirred)!
+Illegal "action"
+Command failed -:2
+`;
+    expect(parsed(stderr)).toEqual([
+      "0 tried 1: Error: Parent Qdisc doesn't exists.",
+      '1 tried 2: Cannot find device "x"',
+    ]);
+  });
+
   test("may say nothing of a bad line", () => {
     expect(parsed("Command failed -:2\n")).toEqual(["1 tried 2: no message"]);
   });
@@ -65,6 +81,8 @@ describe("batches", () => {
     const sysctl = step({ op: "sysctl.set", key: "net/ipv4/ip_forward", value: "1", optional: false });
     const vlan = step({ op: "vlan.del", dev: "a", vid: 1 });
     const offload = step({ op: "link.offload", name: "a", txChecksum: false });
+    const queue = step({ op: "qdisc.ingress", dev: "a" });
+    const redirect = step({ op: "filter.redirect", dev: "a", to: "b" });
     const plan = [
       remove("a"),
       remove("b"),
@@ -74,22 +92,25 @@ describe("batches", () => {
       rules,
       rules,
       vlan,
+      queue,
+      redirect,
       offload,
       offload,
       remove("d"),
     ];
     const batches = toBatches(plan, "iproute2");
-    expect(batches.map(({ steps }) => steps.length)).toEqual([2, 1, 2, 1, 1, 1, 1, 1, 1]);
+    expect(batches.map(({ steps }) => steps.length)).toEqual([2, 1, 2, 1, 1, 1, 2, 1, 1, 1]);
     expect(batches.flatMap(({ steps }) => steps)).toEqual(plan);
     for (const { steps, commands } of batches) expect(commands).toHaveLength(steps.length);
   });
 
-  test("by netlink, what `ip` and `bridge` would do goes together; the rest as ever", () => {
+  test("by netlink, what `ip`, `bridge` and `tc` would do goes together; the rest as ever", () => {
     const offload = step({ op: "link.offload", name: "a", txChecksum: false });
     const sysctl = step({ op: "sysctl.set", key: "net/ipv4/ip_forward", value: "1", optional: false });
     const plan = [
       step({ op: "link.set", name: "a", set: { up: true } }),
       step({ op: "vlan.del", dev: "a", vid: 1 }),
+      step({ op: "qdisc.tbf", dev: "a", rate: 1, burst: 1, limit: 1 }),
       remove("b"),
       remove("c", "/n"),
       sysctl,
@@ -103,7 +124,7 @@ describe("batches", () => {
     ];
     const batches = toBatches(plan, "netlink");
     expect(batches.map(({ steps, commands }) => [steps.length, commands?.length ?? null])).toEqual([
-      [3, null],
+      [4, null],
       [1, null],
       [2, 2],
       [1, null],

@@ -30,6 +30,8 @@ const LINK: ObservedLink = {
   hairpin: null,
   isolated: null,
   promisc: false,
+  allmulti: false,
+  txQueueLength: 1000,
   vlanFiltering: false,
   vxlan: null,
   alias: "",

@@ -31,6 +31,8 @@ const link = (index: number, name: string, kind: string, masterIndex: number | n
   hairpin: null,
   isolated: null,
   promisc: false,
+  allmulti: false,
+  txQueueLength: 1000,
   vlanFiltering: null,
   vxlan: null,
   alias: "",

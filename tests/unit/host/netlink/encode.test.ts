@@ -108,6 +108,17 @@ describe("links", () => {
     );
   });
 
+  test("a queue's length, and every multicast frame but not every frame", () => {
+    const set = { allmulti: true, promisc: false, txQueueLength: 77 };
+    expect(encoded({ op: "link.set", name: "v0", set })).toBe(
+      golden(`
+        28000000 1000 0500 07000000 00000000
+        00000000 02000000 00020000 00030000  // IFF_ALLMULTI, IFF_PROMISC not
+        0800 0d00 4d000000                   // IFLA_TXQLEN 77
+      `),
+    );
+  });
+
   test("a link to delete goes by its index", () => {
     expect(encoded({ op: "link.del", name: "br0" })).toBe(
       golden(`
@@ -128,6 +139,10 @@ describe("what can't be written", () => {
     { op: "neigh.forget", dev: "nosuch", address: address("10.0.0.1") },
     { op: "fdb.del", dev: "nosuch", mac: MAC, dst: address("10.0.0.1") },
     { op: "vlan.add", dev: "nosuch", vid: 5 },
+    { op: "qdisc.tbf", dev: "nosuch", rate: 1, burst: 1, limit: 1 },
+    { op: "qdisc.ingress", dev: "nosuch" },
+    { op: "filter.redirect", dev: "nosuch", to: "v0" },
+    { op: "filter.redirect", dev: "v0", to: "nosuch" },
   ];
 
   for (const operation of faulty) {

@@ -199,9 +199,9 @@ export function validAttachments({ raw }: NetConf): ValidAttachments | null {
   return raw[GC_KEYS[0]] ?? raw[GC_KEYS[1]] ?? null;
 }
 
-/** The pod-side MAC that was asked for: runtimeConfig, then args.cni, then CNI_ARGS; null when none was. */
+/** The pod-side MAC that was asked for: runtimeConfig, args.cni, CNI_ARGS, then the configuration; null when none was. */
 export function requestedMac(conf: NetConf, args: ReadonlyMap<string, string>): string | null {
-  const text = conf.raw.runtimeConfig?.mac || conf.raw.args?.cni?.mac || args.get("MAC");
+  const text = conf.raw.runtimeConfig?.mac || conf.raw.args?.cni?.mac || args.get("MAC") || conf.raw.mac;
   if (!text) return null;
   const mac = parseMac(text);
   if (mac !== null) return mac;

@@ -8,6 +8,9 @@ const KNOWN = [
   "capabilities runtimeConfig prevResult ranges subnet rangeStart rangeEnd gateway routes resolvConf dataDir",
   "dst gw advmss priority table scope nameservers domain search options ips mac ipRanges cni interfaces",
   "address interface sandbox version stateDir ipMasqBackend delegate deadline executor agentWait minID maxID id ip4 ip6 ip",
+  "portMappings hostPort containerPort protocol hostIP snat masqAll markMasqBit externalSetMarkChain conditionsV4",
+  "conditionsV6 backend hostPortLocalhost bandwidth ingressRate ingressBurst egressRate egressBurst promisc allmulti",
+  "txQLen sysctl",
   "socketPath pciID containerID ifname cni.dev/valid-attachments cni.dev/attachments",
 ]
   .join(" ")

@@ -55,14 +55,47 @@ const IpamSchema = dictionary({
   delegate: absent(v.boolean()),
 });
 
+/** Not `uint`: a negative or broken number is refused by name, with all else that can be wrong about it. */
+const PortMappingSchema = dictionary({
+  hostPort: absent(v.number()),
+  containerPort: absent(v.number()),
+  protocol: absent(v.string()),
+  hostIP: absent(v.string()),
+});
+
+/** Bits per second, and bits. */
+const bandwidthKeys = {
+  ingressRate: absent(v.number()),
+  ingressBurst: absent(v.number()),
+  egressRate: absent(v.number()),
+  egressBurst: absent(v.number()),
+};
+
+/** Keys of the tuning plugin that `args.cni` knows as well; `mac` and `mtu` beside them. */
+const tuningKeys = {
+  promisc: absent(v.boolean()),
+  allmulti: absent(v.boolean()),
+  txQLen: absent(v.number()),
+  sysctl: absent(v.record(v.string(), v.string())),
+};
+
 const RuntimeConfigSchema = dictionary({
   mac: absent(v.string()),
   ips: absent(v.array(v.string())),
   ipRanges: absent(v.array(v.array(RangeSchema))),
+  portMappings: absent(v.array(PortMappingSchema)),
+  bandwidth: absent(dictionary(bandwidthKeys)),
 });
 
 const ArgsSchema = dictionary({
-  cni: absent(dictionary({ mac: absent(v.string()), ips: absent(v.array(v.string())) })),
+  cni: absent(
+    dictionary({
+      mac: absent(v.string()),
+      ips: absent(v.array(v.string())),
+      mtu: absent(v.number()),
+      ...tuningKeys,
+    }),
+  ),
 });
 
 const TrunkSchema = dictionary({
@@ -97,6 +130,18 @@ export const NetConfSchema = dictionary({
   portIsolation: absent(v.boolean()),
   disableContainerInterface: absent(v.boolean()),
   enabledad: absent(v.boolean()),
+  /** Host ports, as the plugin portmap has them. */
+  snat: absent(v.boolean()),
+  masqAll: absent(v.boolean()),
+  markMasqBit: absent(v.number()),
+  externalSetMarkChain: absent(v.string()),
+  conditionsV4: absent(v.array(v.string())),
+  conditionsV6: absent(v.array(v.string())),
+  backend: absent(v.string()),
+  hostPortLocalhost: absent(v.boolean()),
+  ...bandwidthKeys,
+  mac: absent(v.string()),
+  ...tuningKeys,
   ipam: absent(IpamSchema),
   /** Of Go minicni; in a configuration of another plugin it may be anything. */
   subnet: v.optional(v.unknown()),
@@ -121,5 +166,7 @@ export type RawRoute = v.InferOutput<typeof RouteSchema>;
 export type RawTrunk = v.InferOutput<typeof TrunkSchema>;
 /** DNS settings of a configuration or a result. */
 export type Dns = v.InferOutput<typeof DnsSchema>;
+/** One host port as the runtime asks for it. */
+export type RawPortMapping = v.InferOutput<typeof PortMappingSchema>;
 /** Attachments that are still there, as GC lists them. */
 export type ValidAttachments = v.InferOutput<typeof AttachmentsSchema>;

@@ -1,3 +1,4 @@
+import { asksForBandwidth } from "../cni/bandwidth.ts";
 import { checkForAdd, hasNoAddresses } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { parseResult } from "../cni/prev.ts";
@@ -5,20 +6,25 @@ import { checkArgs } from "../cni/request.ts";
 import { formatResult, mergeResults, type Result } from "../cni/result.ts";
 import type { Dns } from "../cni/schema.ts";
 import { UNDO_TIME_MS } from "../host/deadline.ts";
+import { type KeptClaim, recordedPorts } from "../host/host-port-claims.ts";
 import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, knownAddresses, readRecord, writeRecord } from "../host/records.ts";
 import type { Allocation } from "../ipam/allocate.ts";
 import type { AttachmentKey } from "../ipam/reservation.ts";
 import { type Address, formatAddress } from "../net/address.ts";
-import { hostVethName } from "../net/ifname.ts";
+import { hostVethName, ifbName } from "../net/ifname.ts";
+import { macOfName } from "../net/mac.ts";
 import { formatPrefix } from "../net/prefix.ts";
-import { type Attachment, describeAttachment } from "../topology/attachment.ts";
+import { type Attachment, type AttachmentOptions, describeAttachment } from "../topology/attachment.ts";
+import { ifbOf, UNLIMITED } from "../topology/bandwidth.ts";
 import { type AddressSource, addressSource, type Taken } from "./addresses.ts";
 import { attach } from "./attach.ts";
 import { attempt } from "./attempt.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { chooseDns, isGateway, readOptions, withGateways } from "./desired.ts";
-import { detach } from "./detach.ts";
+import { attachmentLinks, detach, removeLinks } from "./detach.ts";
+import { refuseDoubled } from "./doubled.ts";
+import { claimPorts, describeClaim, finishPorts, readHostPorts } from "./host-ports/index.ts";
 import { masqueradeBackend } from "./masquerade.ts";
 import { awaitNode } from "./node.ts";
 import { flushTaken } from "./released.ts";
@@ -35,11 +41,14 @@ export async function add(call: Call, host: Host): Promise<string> {
   const before = parseResult(conf.raw.prevResult, conf.cniVersion, "prevResult");
   await awaitNode(conf, host);
   const options = readOptions(conf, environment, host);
+  refuseDoubled(call, host);
+  const asked = readHostPorts(conf, host);
   const source = addressSource(call, host);
   const take = hasNoAddresses(conf.raw) ? takeNothing : source.prepare();
   return host.withAttachmentLock(attachmentLock(conf), formatKey(key), async () => {
     await clearTheWay(call, host);
-    const begun = beginRecord(call, source, host);
+    const hostPorts = asked && recordedPorts({ ...asked, targets: [] });
+    const begun = { ...beginRecord(call, source, host, options), hostPorts };
     writeRecord(host, conf.stateDir, key, begun);
     let taken: Taken | null = null;
     try {
@@ -49,10 +58,13 @@ export async function add(call: Call, host: Host): Promise<string> {
         ...options,
         routes: taken.routes,
       });
-      const reserved = describeRecord(begun, attachment, "reserved");
+      const claim = asked && describeClaim(asked, key, conf.bridge, addresses);
+      const reserved = describeRecord(begun, attachment, claim);
       writeRecord(host, conf.stateDir, key, reserved);
+      if (claim !== null) await claimPorts(claim, conf.stateDir, host);
+      await finishPorts(addressesOf(addresses), conf.stateDir, host);
       await flushTaken(conf, addressesOf(addresses), host);
-      const bridge = await attach(call, attachment, taken.subnets, host);
+      const bridge = await attach(call, attachment, taken.subnets, claim, host);
       const own = toResult(attachment, bridge, chooseDns(conf, taken.dns), host);
       const result = formatResult(conf.cniVersion, mergeResults(before, own));
       writeRecord(host, conf.stateDir, key, { ...reserved, phase: "complete" });
@@ -98,6 +110,9 @@ export async function clearTheWay(call: Call, host: Host): Promise<void> {
       `${hostVeth} on the host already exists: ${key.containerId} has CNI_IFNAME=${key.ifname} already`,
       "wanted: no such attachment yet. Run DEL first",
     );
+  } else if (asksForBandwidth(conf.raw)) {
+    // Of a pod whose namespace went, and its record with it.
+    await removeLinks(attachmentLinks(key, null, host), host);
   }
 }
 
@@ -108,8 +123,13 @@ function isHeld(record: AttachmentRecord, key: AttachmentKey, host: Host, source
   return hasLink || source.held(key, knownAddresses(record)).length > 0;
 }
 
-/** The record of an attachment before anything is known of it. */
-export function beginRecord({ key, conf, environment }: Call, source: AddressSource, host: Host) {
+/** The record of an attachment before anything is known of it but what was asked for. */
+export function beginRecord(
+  { key, conf, environment }: Call,
+  source: AddressSource,
+  host: Host,
+  { limits = UNLIMITED, tuning }: Pick<AttachmentOptions, "limits" | "tuning"> = {},
+) {
   return {
     version: 2,
     containerId: key.containerId,
@@ -132,20 +152,26 @@ export function beginRecord({ key, conf, environment }: Call, source: AddressSou
     routes: [],
     masquerade: masqueradeBackend(conf, host),
     spoofCheck: conf.raw.macspoofchk === true,
+    hostPorts: null,
+    ...limits,
+    ifb: limits.egress === null ? null : ifbName(key.network, key.containerId, key.ifname),
+    tuning:
+      tuning == null ? null : { ...tuning, sysctls: tuning.sysctls.map(([name, value]) => [name, value]) },
   } satisfies AttachmentRecord;
 }
 
 function describeRecord(
   begun: AttachmentRecord,
   attachment: Attachment,
-  phase: AttachmentRecord["phase"],
+  claim: KeptClaim | null,
 ): AttachmentRecord {
   const { bridge, hostVeth, hostMac, podMac, mtu, hairpin, isolated, vlan } = attachment;
   const links = { bridge, hostVeth, hostMac, podMac, mtu, hairpin, isolated, vlan };
   return {
     ...begun,
     ...links,
-    phase,
+    phase: "reserved",
+    hostPorts: claim && recordedPorts(claim),
     addresses: attachment.addresses.map(({ prefix }) => formatAddress(prefix.address)),
     routes: attachment.routes.map(({ dst }) => formatPrefix(dst)),
   };
@@ -179,12 +205,14 @@ function toResult(
   // A VLAN's gateway is a link of its own, behind the three that every attachment has.
   const device = attachment.vlan === null ? null : attachment.gatewayDevice;
   const gateway = device === null ? null : host.link(device);
+  const ifb = ifbOf(attachment);
   return {
     interfaces: [
       { name: attachment.bridge, mac: bridge.mac, mtu: bridge.mtu, sandbox: "" },
       { name: hostVeth, mac: hostMac, mtu, sandbox: "" },
       { name: key.ifname, mac: podMac, mtu, sandbox: netns },
       ...(gateway === null ? [] : [{ name: gateway.name, mac: gateway.mac, mtu: gateway.mtu, sandbox: "" }]),
+      ...(ifb === null ? [] : [{ name: ifb, mac: macOfName(ifb), mtu, sandbox: "" }]),
     ],
     ips: addresses.map(({ prefix, gateway }) => ({ address: prefix, gateway, interface: 2 })),
     routes,

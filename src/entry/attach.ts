@@ -1,10 +1,12 @@
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { ExecuteError } from "../host/errors.ts";
+import type { KeptClaim } from "../host/host-port-claims.ts";
 import type { Host } from "../host/machine.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { type Attachment, planAttach } from "../topology/attachment.ts";
 import { type BridgeWish, bridgeWish, ensureBridge } from "./bridge.ts";
 import type { Call } from "./call.ts";
+import { openPorts } from "./host-ports/index.ts";
 import { addMasquerade, masqueradeBackend } from "./masquerade.ts";
 import { addSpoofCheck } from "./spoof.ts";
 
@@ -22,6 +24,7 @@ export async function attach(
   { conf }: Call,
   attachment: Attachment,
   subnets: readonly Prefix[],
+  claim: KeptClaim | null,
   host: Host,
 ): Promise<{ readonly mac: string; readonly mtu: number }> {
   const bridge = await makeBridge(bridgeWish(conf, attachment), host);
@@ -30,11 +33,11 @@ export async function attach(
   if (conf.raw.macspoofchk === true) {
     await addSpoofCheck(conf, { hostVeth: attachment.hostVeth, mac: attachment.podMac }, host);
   }
-  try {
-    await host.execute(planAttach(attachment));
-  } catch (error) {
-    throw explain(error, attachment);
-  }
+  // Side by side: rules are another program's work.
+  const opened = claim === null ? null : openPorts(claim, conf.stateDir, host);
+  const [ports, links] = await Promise.allSettled([opened, host.execute(planAttach(attachment))]);
+  if (links.status === "rejected") throw explain(links.reason, attachment);
+  if (ports.status === "rejected") throw ports.reason;
   // A port whose far end stays down has no carrier, so it never opens.
   if (!attachment.podDown) await awaitPort(attachment, host);
   if (attachment.enableDad && !attachment.podDown) await awaitDad(attachment, host);

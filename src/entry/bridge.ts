@@ -38,7 +38,7 @@ export function bridgeLock(stateDir: string): string {
 export function bridgeWish(conf: NetConf, attachment: Attachment): BridgeWish {
   return {
     name: conf.bridge,
-    mtu: attachment.mtu,
+    mtu: attachment.bridgeMtu,
     promisc: conf.raw.promiscMode ?? false,
     forceAddress: conf.raw.forceAddress ?? false,
     gateways: isGateway(conf)

@@ -14,7 +14,9 @@ import type { ObservedLink } from "../plan/state.ts";
 import { gatewayDevice } from "../topology/vlan-gateway.ts";
 import { addressSource } from "./addresses.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
+import { shapingFaults, tuningFaults } from "./check-links.ts";
 import { isGateway } from "./desired.ts";
+import { portRuleFaults } from "./host-ports/index.ts";
 import { masqueradeFaults } from "./masquerade.ts";
 import { spoofFaults } from "./spoof.ts";
 
@@ -33,6 +35,7 @@ export async function check(call: Call, host: Host): Promise<void> {
     const faults = [
       ...hostFaults(call, record, prev, host),
       ...sandboxFaults(call, record, prev, state, host),
+      ...(record === null ? [] : await tuningFaults(state.link, record, environment.netns, host)),
       ...(await ruleFaults(call, record, host)),
     ];
     try {
@@ -93,7 +96,7 @@ function hostFaults(call: Call, record: AttachmentRecord | null, prev: Result, h
     ...(veth.masterIndex === bridge.index ? [] : [`host-side veth ${name} is not a port of ${conf.bridge}`]),
     ...(mac && mac !== veth.mac ? [`host-side veth ${name} has MAC ${veth.mac}, wanted ${mac}`] : []),
     ...(mtu === veth.mtu ? [] : [`host-side veth ${name} has MTU ${veth.mtu}, wanted ${mtu}`]),
-    ...(record === null ? [] : portFaults(veth, record)),
+    ...(record === null ? [] : [...portFaults(veth, record), ...shapingFaults(veth, record, host)]),
     ...(isGateway(conf) ? gatewayFaults(ips, conf.bridge, record, host) : []),
   ];
 }
@@ -194,6 +197,7 @@ async function ruleFaults(
     ...(record.masquerade === null ? [] : await masqueradeFaults(conf, record.masquerade, host)),
     ...(record.spoofCheck ? await spoofFaults(conf, { hostVeth, mac: record.podMac }, host) : []),
     ...(record.vlan === null ? [] : await vlanFaults(hostVeth, record.vlan, host)),
+    ...(record.hostPorts === null ? [] : await portRuleFaults(key, conf.stateDir, host)),
   ];
 }
 

@@ -21,7 +21,9 @@ import { contains, formatPrefix, networkOf, type Prefix, parsePrefix } from "../
 import type { AttachmentOptions } from "../topology/attachment.ts";
 import { parseVlanTrunk, VlanError } from "../topology/vlan.ts";
 import { gatewayDevice } from "../topology/vlan-gateway.ts";
+import { readLimits } from "./bandwidth.ts";
 import { findPublished, IPV6_FORWARDING, readNode } from "./node.ts";
+import { readTuning } from "./tuning.ts";
 
 /** What a configuration says about addresses, read from its `ipam` section or from what the agent published. */
 export interface IpamChoice {
@@ -120,13 +122,16 @@ export function isGateway(conf: NetConf): boolean {
   return conf.raw.isDefaultGateway === true || (conf.raw.isGateway ?? true);
 }
 
-/** Link options of the configuration. Throws code 7 for a bad MAC or VLAN. */
+/** Link options of the configuration. Throws code 7 for a bad MAC, VLAN, limit or number, code 2 for a refused sysctl. */
 export function readOptions(
   conf: NetConf,
   environment: Environment,
   host: Host,
 ): Omit<AttachmentOptions, "routes"> {
   const { raw } = conf;
+  const bridgeMtu = chooseMtu(conf, host);
+  const tuning = readTuning(conf, environment.ifname, host);
+  const mtu = tuning?.mtu ?? bridgeMtu;
   return {
     bridge: conf.bridge,
     hairpin: raw.promiscMode === true ? false : (raw.hairpinMode ?? true),
@@ -136,12 +141,15 @@ export function readOptions(
     enableDad: raw.enabledad ?? false,
     podDown: raw.disableContainerInterface ?? false,
     withoutIpv6: !host.isFile(IPV6_FORWARDING),
-    mtu: chooseMtu(conf, host),
+    mtu,
+    bridgeMtu,
     mac: requestedMac(conf, environment.args),
     vlan: raw.vlan || null,
     trunk: readTrunk(conf),
     preserveDefaultVlan: raw.preserveDefaultVlan ?? false,
     gatewayDevice: isGateway(conf) ? gatewayDevice(conf.bridge, raw.vlan || null) : null,
+    limits: readLimits(conf, mtu, host),
+    tuning,
   };
 }
 

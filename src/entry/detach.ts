@@ -1,11 +1,13 @@
-import { HostError } from "../host/errors.ts";
+import { ExecuteError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, knownAddresses, removeRecord } from "../host/records.ts";
-import { hostVethName } from "../net/ifname.ts";
-import { planDetach } from "../topology/attachment.ts";
+import type { AttachmentKey } from "../ipam/reservation.ts";
+import { hostVethName, ifbName } from "../net/ifname.ts";
+import { planLinksRemoval } from "../topology/attachment.ts";
 import type { AddressSource } from "./addresses.ts";
 import { attempt } from "./attempt.ts";
 import type { Call } from "./call.ts";
+import { closePorts, mayHavePorts } from "./host-ports/index.ts";
 import { removeUnusedMasquerade } from "./masquerade.ts";
 import { flushReleased } from "./released.ts";
 import { removeUnusedSpoofChecks } from "./spoof.ts";
@@ -23,9 +25,15 @@ export async function detach(
   host: Host,
 ): Promise<void> {
   const { key, conf } = call;
-  const hostVeth = hostVethName(key.network, key.containerId, key.ifname);
-  const hadLink = host.link(hostVeth)?.kind === "veth";
-  if (hadLink) await removeLink(hostVeth, host);
+  const links = attachmentLinks(key, record, host);
+  const hadLink = links.length > 0;
+  const { stateDir } = conf;
+  // Side by side: the kernel lets both wait. Behind both the address is free for somebody else.
+  const closed = mayHavePorts(record, stateDir, host)
+    ? attempt("could not remove the rules of host ports", host, () => closePorts([key], stateDir, host))
+    : null;
+  const [removed] = await Promise.allSettled([removeLinks(links, host), closed]);
+  if (removed.status === "rejected") throw removed.reason;
   const held = source.held(key, knownAddresses(record));
   // Behind the link: a pod that still sends would make new ones.
   await attempt("could not flush connections", host, () => flushReleased(conf, held, host));
@@ -42,12 +50,29 @@ export async function detach(
   );
 }
 
-/** Somebody else may delete it first, with its namespace: gone is as good as deleted. */
-async function removeLink(hostVeth: string, host: Host): Promise<void> {
-  try {
-    await host.execute(planDetach(hostVeth));
-  } catch (error) {
-    if (error instanceof HostError && host.link(hostVeth) === null) return;
-    throw error;
-  }
+/**
+ * The links of an attachment that are there: the host-side veth, and the ifb that its record names, or any when it was
+ * lost. The ifb stays when the pair goes with the sandbox.
+ */
+export function attachmentLinks(
+  { network, containerId, ifname }: AttachmentKey,
+  record: AttachmentRecord | null,
+  host: Host,
+): string[] {
+  const hostVeth = hostVethName(network, containerId, ifname);
+  const ifb = record === null ? ifbName(network, containerId, ifname) : record.ifb;
+  return [
+    ...(host.link(hostVeth)?.kind === "veth" ? [hostVeth] : []),
+    ...(ifb !== null && host.link(ifb)?.kind === "ifb" ? [ifb] : []),
+  ];
+}
+
+/** All in one turn. Somebody else may delete one first, with its namespace: gone is as good as deleted. */
+export async function removeLinks(names: readonly string[], host: Host): Promise<void> {
+  if (names.length === 0) return;
+  const failures = await host.executeEach(planLinksRemoval(names));
+  const failure = failures.find(({ step }) => step.op === "link.del" && host.link(step.name) !== null);
+  if (failure === undefined) return;
+  const { step, command, message } = failure;
+  throw new ExecuteError(step, command, message, "run the command by hand to see more");
 }

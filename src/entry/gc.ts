@@ -5,13 +5,15 @@ import type { Host } from "../host/machine.ts";
 import { type AttachmentRecord, hasRecordFile, readRecord, recordedAttachments } from "../host/records.ts";
 import type { AttachmentKey, Owner } from "../ipam/reservation.ts";
 import { type Address, formatAddress } from "../net/address.ts";
-import { hostVethName } from "../net/ifname.ts";
+import { hostVethName, ifbName, isIfbName } from "../net/ifname.ts";
+import type { ObservedLink } from "../plan/state.ts";
 import { parseVethAlias } from "../topology/alias.ts";
-import { planDetach } from "../topology/attachment.ts";
+import { planLinksRemoval } from "../topology/attachment.ts";
 import { addressSource } from "./addresses.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { detach } from "./detach.ts";
 import { toCniError } from "./errors.ts";
+import { closePorts } from "./host-ports/index.ts";
 import { removeUnusedMasquerade } from "./masquerade.ts";
 import { attachmentsOf } from "./network.ts";
 import { flushReleased } from "./released.ts";
@@ -69,6 +71,7 @@ export async function collect(
       return false;
     }
   };
+  await attempt("host ports", () => closePorts(dead, conf.stateDir, host));
   await attempt("links", () => removeLinks(dead, host));
   for (const key of dead) {
     const isGone = await attempt(formatKey(key), async () => {
@@ -97,9 +100,15 @@ export async function collect(
  * removal of its attachment, which tries again.
  */
 async function removeLinks(keys: readonly AttachmentKey[], host: Host): Promise<void> {
-  const names = keys.map(({ network, containerId, ifname }) => hostVethName(network, containerId, ifname));
-  const there = names.filter((name) => host.link(name)?.kind === "veth");
-  if (there.length > 1) await host.executeEach(there.flatMap(planDetach));
+  if (keys.length < 2) return;
+  const names = new Map(
+    keys.flatMap(({ network, containerId, ifname }) => [
+      [hostVethName(network, containerId, ifname), "veth"],
+      [ifbName(network, containerId, ifname), "ifb"],
+    ]),
+  );
+  const there = host.links().filter(({ name, kind }) => names.get(name) === kind);
+  if (there.length > 1) await host.executeEach(planLinksRemoval(there.map(({ name }) => name)));
 }
 
 /** Attachments of this network that are there in any way, and dead; `valid` null: provably. */
@@ -112,23 +121,45 @@ export function deadAttachments(
     const keys = recordedAttachments(host, conf.stateDir, conf.network);
     const records = keys.map((key) => ({ key, record: readRecord(host, conf.stateDir, key) }));
     // Links behind the records: what is made meanwhile is seen as alive.
-    const linked = linkedAttachments(host, keys);
-    return records
-      .filter(({ key, record }) => isProvablyDead(conf, key, record, linked, host))
-      .map(({ key }) => key);
+    const links = host.links();
+    const linked = linkedAttachments(links, keys);
+    const dead = records.filter(({ key, record }) => isProvablyDead(conf, key, record, linked, host));
+    return [...dead.map(({ key }) => key), ...ifbsAlone(conf, keys, links)];
   }
   const isValid = ({ containerId, ifname }: AttachmentKey) =>
     valid.some((it) => it.containerID === containerId && it.ifname === ifname);
-  return attachmentsOf(conf, host).filter((key) => !isValid(key));
+  const known = attachmentsOf(conf, host);
+  return [...known, ...ifbsAlone(conf, known, host.links())].filter((key) => !isValid(key));
 }
 
-/** Attachments that have a link, by its name or by its alias, whatever its name is now. */
-function linkedAttachments(host: Host, keys: readonly AttachmentKey[]): ReadonlySet<string> {
+/**
+ * Attachments of which nothing is left but their ifb: it does not go with the sandbox, as their host-side veth did. `known`:
+ * those that have a record, read before; an ADD that runs meanwhile makes the ifb behind the veth.
+ */
+function ifbsAlone(
+  { network }: NetConf,
+  known: readonly AttachmentKey[],
+  links: readonly ObservedLink[],
+): AttachmentKey[] {
+  const taken = new Set(known.map(formatKey));
+  const found = links.flatMap(({ name, kind, alias }) => {
+    const key = kind === "ifb" && isIfbName(name) ? parseVethAlias(alias) : null;
+    return key === null || key.network !== network || taken.has(formatKey(key)) ? [] : [key];
+  });
+  const linked = linkedAttachments(links, found);
+  return found.filter((key) => !linked.has(formatKey(key)));
+}
+
+/** Attachments that have a link, by its name or by its alias, whatever its name is now; an ifb alone carries nothing. */
+function linkedAttachments(
+  links: readonly ObservedLink[],
+  keys: readonly AttachmentKey[],
+): ReadonlySet<string> {
   if (keys.length === 0) return new Set();
-  const links = host.links();
-  const names = new Set(links.map(({ name }) => name));
+  const carriers = links.filter(({ kind }) => kind !== "ifb");
+  const names = new Set(carriers.map(({ name }) => name));
   const named = keys.filter((key) => names.has(hostVethName(key.network, key.containerId, key.ifname)));
-  return new Set([...named, ...links.flatMap(({ alias }) => parseVethAlias(alias) ?? [])].map(formatKey));
+  return new Set([...named, ...carriers.flatMap(({ alias }) => parseVethAlias(alias) ?? [])].map(formatKey));
 }
 
 /**

@@ -5,19 +5,21 @@ import { checkArgs, type Environment, parseEnvironment } from "../cni/request.ts
 import { LATEST_VERSION } from "../cni/version.ts";
 import { HostError } from "../host/errors.ts";
 import type { Host } from "../host/machine.ts";
+import { readRecord } from "../host/records.ts";
 import { createReservationStore } from "../host/reservations.ts";
 import { allocate } from "../ipam/allocate.ts";
-import { hostVethName } from "../net/ifname.ts";
 import { formatPlan } from "../plan/format.ts";
 import type { Plan } from "../plan/step.ts";
-import { describeAttachment, planAttach, planDetach } from "../topology/attachment.ts";
+import { describeAttachment, planAttach, planLinksRemoval } from "../topology/attachment.ts";
 import { planSpoofCheck } from "../topology/spoofcheck.ts";
 import { createWasmPool } from "../wasm/pool.ts";
 import { bridgeWish, planWish } from "./bridge.ts";
 import type { Call, Variables } from "./call.ts";
 import { refuseOwnNamespace } from "./cni.ts";
 import { readIpam, readOptions, readRoutes } from "./desired.ts";
+import { attachmentLinks } from "./detach.ts";
 import { toCniError } from "./errors.ts";
+import { describeClaim, planPorts, readHostPorts } from "./host-ports/index.ts";
 import { masqueradeBackend, planMissingMasquerade } from "./masquerade.ts";
 
 const USAGE = "minicni plan attach --config FILE --netns PATH [--ifname eth0] [--container-id ID]";
@@ -95,8 +97,8 @@ function refuseAsAdd(conf: NetConf, environment: Environment, variables: Variabl
 
 async function describe({ key, environment, conf }: Call, host: Host): Promise<Plan> {
   if (environment.command !== "ADD") {
-    const name = hostVethName(key.network, key.containerId, key.ifname);
-    return environment.command === "DEL" && host.link(name) !== null ? planDetach(name) : [];
+    if (environment.command !== "DEL") return [];
+    return planLinksRemoval(attachmentLinks(key, readRecord(host, conf.stateDir, key), host));
   }
   checkForAdd(conf);
   const delegate = delegateOf(conf);
@@ -112,6 +114,8 @@ async function describe({ key, environment, conf }: Call, host: Host): Promise<P
   const addresses = allocate(sets, requested, ledger, createWasmPool);
   const routes = readRoutes(conf);
   const attachment = describeAttachment(key, environment.netns, addresses, { ...options, routes });
+  const asked = readHostPorts(conf, host);
+  const claim = asked && describeClaim(asked, key, conf.bridge, addresses);
   const backend = masqueradeBackend(conf, host);
   const subnets = sets.flatMap((set) => set.map(({ subnet }) => subnet));
   const port = { hostVeth: attachment.hostVeth, mac: attachment.podMac };
@@ -120,5 +124,6 @@ async function describe({ key, environment, conf }: Call, host: Host): Promise<P
     ...(backend === null ? [] : await planMissingMasquerade(conf, subnets, backend, host)),
     ...(conf.raw.macspoofchk === true ? planSpoofCheck(conf.network, port) : []),
     ...planAttach(attachment),
+    ...(claim === null ? [] : await planPorts(claim, conf.stateDir, host)),
   ];
 }

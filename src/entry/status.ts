@@ -1,3 +1,4 @@
+import { asksForBandwidth } from "../cni/bandwidth.ts";
 import { checkForAdd, hasNoAddresses, type NetConf } from "../cni/config.ts";
 import { CNI_CODE, CniError } from "../cni/errors.ts";
 import { messageOf } from "../host/errors.ts";
@@ -132,6 +133,7 @@ function checkPrograms(conf: NetConf, host: Host): void {
   const needed = [
     // The state of duplicate address detection is asked of `ip`, whoever makes the links.
     ...(hasIproute2 || conf.raw.enabledad === true ? ["ip"] : []),
+    ...(hasIproute2 && asksForBandwidth(conf.raw) ? ["tc"] : []),
     ...(hasIproute2 && (conf.raw.vlan || conf.raw.vlanTrunk?.length) ? ["bridge"] : []),
     ...(backend === "iptables" ? ["iptables", "ip6tables", "iptables-restore", "iptables-save"] : []),
     ...(backend === "nftables" || conf.raw.macspoofchk === true ? ["nft"] : []),

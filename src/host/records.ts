@@ -1,7 +1,17 @@
 import * as v from "valibot";
 import type { AttachmentKey } from "../ipam/reservation.ts";
 import { type Address, parseAddress } from "../net/address.ts";
+import { HostPortsSchema } from "./host-port-claims.ts";
 import type { Host } from "./machine.ts";
+
+const RateSchema = v.object({ rate: v.number(), burst: v.number() });
+const TuningSchema = v.object({
+  mtu: v.optional(v.number()),
+  promisc: v.optional(v.boolean()),
+  allmulti: v.optional(v.boolean()),
+  txQueueLength: v.optional(v.number()),
+  sysctls: v.array(v.tuple([v.string(), v.string()])),
+});
 
 const RecordSchema = v.object({
   version: v.literal(2),
@@ -25,6 +35,12 @@ const RecordSchema = v.object({
   routes: v.array(v.string()),
   masquerade: v.nullable(v.picklist(["iptables", "nftables"])),
   spoofCheck: v.boolean(),
+  // Later than the rest: a record of a pod that is older than the binary lacks them.
+  hostPorts: v.optional(v.nullable(HostPortsSchema), null),
+  ingress: v.optional(v.nullable(RateSchema), null),
+  egress: v.optional(v.nullable(RateSchema), null),
+  ifb: v.optional(v.nullable(v.string()), null),
+  tuning: v.optional(v.nullable(TuningSchema), null),
 });
 
 /**
@@ -33,7 +49,9 @@ const RecordSchema = v.object({
  * there; `complete`: the runtime may have been told of success. One that is not complete while no call of its
  * attachment runs is what a killed ADD left. `kind` "ipam": addresses only, for another plugin. `ipam`: the plugin
  * that manages the addresses, null for the built-in store. Addresses as text without length, routes by their
- * destinations.
+ * destinations. `ingress` and `egress`: the pod's limits, bytes per second and bytes; `ifb`: the link that carries the
+ * latter. `tuning`: what was asked for of the pod's end, its own `mtu` if it has one, sysctls by their path below
+ * /proc/sys.
  */
 export type AttachmentRecord = v.InferOutput<typeof RecordSchema>;
 

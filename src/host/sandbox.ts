@@ -4,9 +4,21 @@ import { formatPrefix, parsePrefix } from "../net/prefix.ts";
 import { HostError } from "./errors.ts";
 import type { Host } from "./machine.ts";
 
+/** One link of a sandbox; `promisc` and `allmulti`: by somebody's wish. */
+export interface SandboxLink {
+  readonly mac: string;
+  /** Bytes. */
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly promisc: boolean;
+  readonly allmulti: boolean;
+  /** Packets. */
+  readonly txQueueLength: number;
+}
+
 /** What is inside a sandbox: one link, its addresses (`address/length`) and all routes by it, `via` null: on-link. */
 export interface SandboxState {
-  readonly link: { readonly mac: string; readonly mtu: number; readonly up: boolean } | null;
+  readonly link: SandboxLink | null;
   readonly addresses: readonly string[];
   readonly routes: readonly { readonly dst: string; readonly via: string | null }[];
 }
@@ -16,6 +28,7 @@ const AddressOutput = v.array(
     ifname: v.optional(v.string()),
     address: v.optional(v.string()),
     mtu: v.optional(v.number()),
+    txqlen: v.optional(v.number()),
     flags: v.optional(v.array(v.string())),
     addr_info: v.optional(
       v.array(v.looseObject({ local: v.optional(v.string()), prefixlen: v.optional(v.number()) })),
@@ -42,8 +55,17 @@ export async function observeSandbox(host: Host, netns: string, ifname: string):
   ]);
   const [found] = json(AddressOutput, links) ?? [];
   if (found?.ifname === undefined) return { link: null, addresses: [], routes: [] };
+  const hasFlag = (flag: string) => found.flags?.includes(flag) ?? false;
   return {
-    link: { mac: found.address ?? "", mtu: found.mtu ?? 0, up: found.flags?.includes("UP") ?? false },
+    link: {
+      mac: found.address ?? "",
+      mtu: found.mtu ?? 0,
+      up: hasFlag("UP"),
+      promisc: hasFlag("PROMISC"),
+      allmulti: hasFlag("ALLMULTI"),
+      // Left out where it is 0.
+      txQueueLength: found.txqlen ?? 0,
+    },
     addresses: (found.addr_info ?? []).flatMap(({ local, prefixlen }) => {
       const prefix = parsePrefix(`${local}/${prefixlen}`);
       return prefix === null ? [] : [formatPrefix(prefix)];
@@ -58,6 +80,24 @@ export async function observeSandbox(host: Host, netns: string, ifname: string):
       }),
     ),
   };
+}
+
+/**
+ * Values of sysctls in a sandbox, by their path below /proc/sys: the kernel looks them up in the namespace of the reader.
+ * Null: there is none of this name. Those that can only be written are left out.
+ */
+export async function observeSysctls(
+  host: Host,
+  netns: string,
+  keys: readonly string[],
+): Promise<ReadonlyMap<string, string | null>> {
+  const found = new Map<string, string | null>();
+  for (const key of keys) {
+    const { exitCode, stdout, stderr } = await host.spawn({ argv: ["cat", `/proc/sys/${key}`], netns });
+    if (exitCode === 0) found.set(key, stdout.trim());
+    else if (/No such file/.test(stderr)) found.set(key, null);
+  }
+  return found;
 }
 
 async function run(host: Host, netns: string, argv: string[]): Promise<string> {

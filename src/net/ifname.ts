@@ -45,3 +45,15 @@ export function gatewayLinkName(bridge: string, vlan: number): string {
 export function gatewayPortName(bridge: string, vlan: number): string {
   return `${HOST_VETH_PREFIX}g${hashHex(gatewayLinkName(bridge, vlan)).slice(0, 10)}`;
 }
+
+/** The ifb of an attachment whose sending is limited: ours, and no host veth, since `i` is no hex digit. */
+export function ifbName(network: string, containerId: string, ifname: string): string {
+  return `${HOST_VETH_PREFIX}i${hashHex(`${network}\n${containerId}\n${ifname}`).slice(0, 10)}`;
+}
+
+/** Whether a link's name is that of an {@link ifbName}. */
+export function isIfbName(name: string): boolean {
+  return (
+    name.startsWith(`${HOST_VETH_PREFIX}i`) && /^[0-9a-f]{10}$/.test(name.slice(HOST_VETH_PREFIX.length + 1))
+  );
+}

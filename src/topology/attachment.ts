@@ -1,12 +1,15 @@
 import type { ResultRoute } from "../cni/result.ts";
+import type { Tuning } from "../cni/tuning.ts";
 import type { Allocation } from "../ipam/allocate.ts";
 import type { AttachmentKey } from "../ipam/reservation.ts";
-import { hostVethName } from "../net/ifname.ts";
+import { hostVethName, isIfbName } from "../net/ifname.ts";
 import { macOfAddress, macOfName } from "../net/mac.ts";
 import { isSamePrefix, type Prefix } from "../net/prefix.ts";
 import { HOST, type LinkSettings, type NetnsPath, type Plan, type Step } from "../plan/step.ts";
 import { vethAlias } from "./alias.ts";
+import { type Limits, planIfbRemoval, type ShapedPort, shapingSteps, UNLIMITED } from "./bandwidth.ts";
 import { podSteps } from "./pod.ts";
+import { tuningSteps } from "./tuning.ts";
 import { type PortVlans, portVlanSteps } from "./vlan.ts";
 
 export { parseVethAlias, vethAlias } from "./alias.ts";
@@ -38,10 +41,16 @@ export interface AttachmentOptions {
   readonly preserveDefaultVlan?: boolean;
   /** The link that carries the gateway addresses; absent or null: this host is no gateway of the pod. */
   readonly gatewayDevice?: string | null;
+  /** Bytes, where the bridge's is another than `mtu`. */
+  readonly bridgeMtu?: number;
+  /** How fast the pod may receive and send; absent: no limit. */
+  readonly limits?: Limits;
+  /** What else is set in the sandbox; absent or null: nothing. */
+  readonly tuning?: Tuning | null;
 }
 
 /** What should be: one attachment's links, addresses and routes. */
-export interface Attachment extends PortVlans {
+export interface Attachment extends PortVlans, ShapedPort {
   readonly key: AttachmentKey;
   readonly netns: NetnsPath;
   readonly bridge: string;
@@ -49,6 +58,8 @@ export interface Attachment extends PortVlans {
   readonly hostMac: string;
   readonly podMac: string;
   readonly mtu: number;
+  /** MTU of the bridge, should this attachment make it; in bytes. */
+  readonly bridgeMtu: number;
   readonly addresses: readonly Allocation[];
   /** Routes of the result, in order: the configured ones, then the default routes that were missing. */
   readonly routes: readonly PodRoute[];
@@ -60,6 +71,7 @@ export interface Attachment extends PortVlans {
   /** The link that carries the gateway addresses; null: this host is no gateway of the pod. */
   readonly gatewayDevice: string | null;
   readonly withoutIpv6: boolean;
+  readonly tuning: Tuning | null;
 }
 
 /** The desired state of an attachment. Pure: the same arguments give the same names and MACs on every call. */
@@ -81,6 +93,7 @@ export function describeAttachment(
     hostMac: macOfName(hostVeth),
     podMac,
     mtu: options.mtu,
+    bridgeMtu: options.bridgeMtu ?? options.mtu,
     addresses,
     routes: [...options.routes, ...(options.defaultRoute ? missingDefaults(addresses, options.routes) : [])],
     hairpin: options.hairpin,
@@ -92,6 +105,8 @@ export function describeAttachment(
     preserveDefaultVlan: options.preserveDefaultVlan ?? false,
     gatewayDevice: options.gatewayDevice ?? null,
     withoutIpv6: options.withoutIpv6 ?? false,
+    ...(options.limits ?? UNLIMITED),
+    tuning: options.tuning ?? null,
   };
 }
 
@@ -108,7 +123,9 @@ function missingDefaults(addresses: readonly Allocation[], routes: readonly PodR
 
 /** The plan that makes an attachment on a bridge that is there: host side first, then inside the sandbox. */
 export function planAttach(attachment: Attachment): Plan {
-  const pod = attachment.podDown ? [] : podSteps(attachment);
+  const { key, netns, tuning } = attachment;
+  const tuned = tuningSteps({ netns, ifname: key.ifname, tuning });
+  const pod = attachment.podDown ? tuned : podSteps(attachment, tuned);
   const noAdvertisements: Step = {
     op: "sysctl.set",
     netns: HOST,
@@ -145,6 +162,7 @@ function portUpStep(attachment: Attachment): Step {
 function hostSteps(attachment: Attachment): Step[] {
   const { hostVeth, hostMac, podMac, mtu, key, netns, bridge } = attachment;
   const alias = vethAlias(key);
+  const settings = { ...noLinkLocal(attachment), ...(alias === null ? {} : { alias }) };
   const peer = { name: key.ifname, mac: podMac, mtu, netns };
   return [
     {
@@ -156,12 +174,9 @@ function hostSteps(attachment: Attachment): Step[] {
       undo: { op: "link.del", name: hostVeth },
       isAtomic: true,
     },
-    setHostVeth(
-      attachment,
-      { master: bridge, ...noLinkLocal(attachment), ...(alias === null ? {} : { alias }) },
-      "host end into the bridge",
-    ),
+    setHostVeth(attachment, { master: bridge, ...settings }, "host end into the bridge"),
     ...portVlanSteps(hostVeth, attachment),
+    ...shapingSteps(attachment, settings),
   ];
 }
 
@@ -192,4 +207,9 @@ function neighbourSteps({ gatewayDevice, addresses }: Attachment): Step[] {
 /** The plan that removes an attachment: the host end takes the pod's end, its addresses and routes with it. */
 export function planDetach(hostVeth: string): Plan {
   return [{ op: "link.del", netns: HOST, name: hostVeth, why: "the veth pair, with all that hangs on it" }];
+}
+
+/** The same of any number of links: host ends, and the ifbs of what was sent to them. */
+export function planLinksRemoval(names: readonly string[]): Plan {
+  return names.flatMap((name) => (isIfbName(name) ? planIfbRemoval(name) : planDetach(name)));
 }

@@ -68,7 +68,7 @@ export function isOwnConflist(text: string | null): boolean {
   const plugins: readonly unknown[] = conf.plugins;
   const [plugin] = plugins;
   if (plugins.length !== 1 || typesOf(conf)?.[0] !== OWN_TYPE) return false;
-  return Object.keys(Object(plugin)).every((key) => key === "type" || key === "stateDir");
+  return Object.keys(Object(plugin)).every((key) => ["type", "capabilities", "stateDir"].includes(key));
 }
 
 /** The state folder that the agent's own conflist names; null where there is no such conflist. */

@@ -13,12 +13,19 @@ const LEAST_VERSION = "1.0.0";
 /** What libcni reads from a folder (libcni.ConfFiles), by the name alone. */
 const READ_BY_RUNTIMES = /\.(conf|conflist|json)$/;
 
+/** What a runtime hands over only where it is asked for: host ports, and the limits of a pod's annotations. */
+const CAPABILITIES = { portMappings: true, bandwidth: true };
+
 /**
  * The network configuration of a cluster's nodes: no `ipam`, since pods get the addresses that the agent publishes;
  * `stateDir` only where it is not the default. The same text for the same folder.
  */
 export function formatConflist(stateDir: string): string {
-  const plugin = { type: OWN_TYPE, ...(stateDir === DEFAULT_STATE_DIR ? {} : { stateDir }) };
+  const plugin = {
+    type: OWN_TYPE,
+    capabilities: CAPABILITIES,
+    ...(stateDir === DEFAULT_STATE_DIR ? {} : { stateDir }),
+  };
   const list = {
     cniVersion: LEAST_VERSION,
     cniVersions: VERSIONS,

@@ -16,8 +16,11 @@ function announceSteps(dev: string, netns: NetnsPath): Step[] {
   }));
 }
 
-/** The steps inside the sandbox: settings of the link, then up, addresses and routes. */
-export function podSteps({ key, netns, addresses, routes, enableDad }: Attachment): Step[] {
+/** The steps inside the sandbox: settings of the link, `tuned` behind ours, then up, addresses and routes. */
+export function podSteps(
+  { key, netns, addresses, routes, enableDad }: Attachment,
+  tuned: readonly Step[],
+): Step[] {
   const dev = key.ifname;
   const conf = `net/ipv6/conf/${dev}`;
   const hasV6 = addresses.some(({ prefix }) => prefix.address.family === 6);
@@ -34,6 +37,7 @@ export function podSteps({ key, netns, addresses, routes, enableDad }: Attachmen
     ...(enableDad ? [] : [sysctl("accept_dad", "0", "no wait for duplicate address detection")]),
     sysctl("accept_ra", "0", "no routes from router advertisements of other pods"),
     ...announceSteps(key.ifname, netns),
+    ...tuned,
     { op: "link.set", netns, name: dev, set: { up: true }, why: "the pod's end up" },
     ...addresses.map(
       ({ prefix }): Step => ({

@@ -3,16 +3,16 @@ import { HOST, type IptablesVariant, type Step } from "../plan/step.ts";
 import { NODE_CHAINS } from "./node-rules.ts";
 import { deletions, leadsTo } from "./node-rules-plan.ts";
 
-/** Chains of the plugin's masquerade; those of the agent are planned by what `iptables -S` shows of each. */
-const CHAIN = /^:(MINICNI-MASQ-[0-9a-f]{8}) /;
-const TABLE = /^table (inet|bridge) (minicni_(?:masq|spoof)_[0-9a-f]{8})$/;
+/** Chains of the plugin's masquerade and host ports; the agent's are planned by what `iptables -S` shows of each. */
+const CHAIN = /^:(MINICNI-(?:(?:MASQ|DNAT)-[0-9a-f]{8}|HOSTPORTS|HOSTPORT-SNAT|LOCALNET)) /;
+const TABLE = /^table (inet|bridge) (minicni_(?:(?:masq|spoof)_[0-9a-f]{8}|hostports))$/;
 
 /** A table of iptables as `iptables-save -t` shows it. */
 export interface SavedTable {
   readonly family: Family;
   /** Undefined: the plain iptables. */
   readonly variant: IptablesVariant | undefined;
-  readonly table: "filter" | "nat";
+  readonly table: "filter" | "nat" | "raw";
   readonly saved: string;
 }
 
@@ -28,7 +28,7 @@ export function planChainsRemoval(table: SavedTable): Step[] {
     ...jumpsTo(chains, table),
     ...chains.map((chain) => `-X ${chain}`),
   ];
-  return [restore(table, lines, "the plugin's masquerade rules")];
+  return [restore(table, lines, "the plugin's rules")];
 }
 
 /**

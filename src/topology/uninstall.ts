@@ -1,5 +1,5 @@
 import { DEFAULT_BRIDGE } from "../cni/config.ts";
-import { HOST_VETH_PREFIX, isHostVethName } from "../net/ifname.ts";
+import { HOST_VETH_PREFIX, isHostVethName, isIfbName } from "../net/ifname.ts";
 import { formatDeletion } from "../plan/route-spec.ts";
 import type { RouteTable } from "../plan/route-table.ts";
 import type { ObservedLink } from "../plan/state.ts";
@@ -32,12 +32,22 @@ export function podLinks(links: readonly ObservedLink[]): ObservedLink[] {
 }
 
 function isPodLink({ name, kind, alias }: ObservedLink): boolean {
-  return kind === "veth" && isHostVethName(name) && (alias === "" || parseVethAlias(alias) !== null);
+  return kind === "veth" && isHostVethName(name) && isOurAlias(alias);
+}
+
+/** What limits a pod's sending; it outlives a veth pair that went with its sandbox. */
+function isPodIfb({ name, kind, alias }: ObservedLink): boolean {
+  return kind === "ifb" && isIfbName(name) && isOurAlias(alias);
+}
+
+function isOurAlias(alias: string): boolean {
+  return alias === "" || parseVethAlias(alias) !== null;
 }
 
 /** Takes pods' links away; before their addresses are free (plugins#666). */
 export function planPodLinksRemoval(links: readonly ObservedLink[]): Step[] {
-  return podLinks(links).map(({ name }) => ({
+  const ours = [...podLinks(links), ...links.filter(isPodIfb)];
+  return ours.map(({ name }) => ({
     op: "link.del",
     name,
     netns: HOST,

@@ -21,6 +21,7 @@ import { createNetwork } from "./network.ts";
 import { openNodes } from "./nodes.ts";
 import { createOffloadProbe } from "./offload.ts";
 import { createPass } from "./pass.ts";
+import { openPorts } from "./port-loop.ts";
 import { createPublisher } from "./publish.ts";
 import { createRules } from "./rules.ts";
 import type { AgentSettings } from "./settings.ts";
@@ -190,6 +191,7 @@ async function serveOn(settings: AgentSettings, host: Host, journal: Journal): P
     () => network.forgetLookups(),
   );
   const leaks = openLeaks(settings, (limitMs) => openHost(limitMs, settings, journal), voices, now);
+  const ports = openPorts(settings, (limitMs) => openHost(limitMs, settings, journal), voices);
   const condition = createCondition(settings, nodes, voices, now);
   const calls = openCallsOrTell(settings, voices);
   const tick = () => {
@@ -207,6 +209,7 @@ async function serveOn(settings: AgentSettings, host: Host, journal: Journal): P
   } finally {
     await calls?.close();
     leaks.close();
+    ports.close();
     monitor.close();
     pages.close();
     close();

@@ -1,6 +1,7 @@
 import { messageOf } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { OWN_NETWORK } from "../../topology/conflist.ts";
+import { describeDoubled, listDoubled } from "../doubled.ts";
 import { createLeakCheck } from "./leaks.ts";
 import { countOwnAddresses } from "./networks.ts";
 import { createPodMtu } from "./pod-mtu.ts";
@@ -48,6 +49,8 @@ export function openLeaks(
       const change = removed.map(({ network, containerId, ifname }) => `${network}/${containerId}/${ifname}`);
       journal.info("leaked attachments removed", { count: removed.length, change: change.join(" ") });
     }
+    const doubled = listDoubled(confDir, openHost(SHORTEST_MS * 10)).map(describeDoubled);
+    journal.state("doubled capabilities", doubled.length === 0 ? null : doubled.join("; "));
     journal.state("leaks", faults.length === 0 ? null : faults.join("; "));
     const use = countOwnAddresses(openHost(SHORTEST_MS * 10), settings);
     metrics.addresses(use.map((range) => ({ network: OWN_NETWORK, ...range })));

@@ -18,6 +18,8 @@ import {
 import { planRemoval, type RulesPlace, unlessFailed } from "../agent/rules-chains.ts";
 
 const TABLES = ["filter", "nat"] as const;
+/** With that of host ports at 127.0.0.1. */
+const ALL_TABLES = [...TABLES, "raw"] as const;
 const WAY_OUT = "install it, or use that of minicni's image; a reboot takes them away as well";
 
 /** The steps that take all of our rules out of both iptables, for both families, and out of nftables. */
@@ -37,12 +39,12 @@ export async function planRulesRemoval(host: Host, faults: string[]): Promise<St
 async function planPlace(host: Host, place: RulesPlace, faults: string[]): Promise<Step[]> {
   const { family, variant } = place;
   const saved: SavedTable[] = [];
-  for (const table of TABLES.filter((each) => isTableThere(host, family, variant, each)))
+  for (const table of ALL_TABLES.filter((each) => isTableThere(host, family, variant, each)))
     saved.push({ family, variant, table, saved: await save(host, place, table) });
   return [
     ...saved.flatMap(planForeignJumpsRemoval),
     ...(await planRemoval(host, place, faults)).plan,
-    ...saved.filter(({ table }) => table === "nat").flatMap(planChainsRemoval),
+    ...saved.filter(({ table }) => table !== "filter").flatMap(planChainsRemoval),
   ];
 }
 

@@ -148,12 +148,14 @@ describe("checkForAdd", () => {
 describe("requestedMac", () => {
   const args = new Map([["MAC", "02:00:00:00:00:03"]]);
 
-  test("prefers runtimeConfig, then args.cni, then CNI_ARGS", () => {
+  test("prefers runtimeConfig, then args.cni, then CNI_ARGS, then the configuration", () => {
     const cni = { args: { cni: { mac: "02:00:00:00:00:02" } } };
     const all = conf({ ...cni, runtimeConfig: { mac: "02:00:00:00:00:01" } });
     expect(requestedMac(all, args)).toBe("02:00:00:00:00:01");
     expect(requestedMac(conf(cni), args)).toBe("02:00:00:00:00:02");
-    expect(requestedMac(conf(), args)).toBe("02:00:00:00:00:03");
+    const own = conf({ mac: "02:00:00:00:00:04" });
+    expect(requestedMac(own, args)).toBe("02:00:00:00:00:03");
+    expect(requestedMac(own, new Map())).toBe("02:00:00:00:00:04");
     expect(requestedMac(conf(), new Map())).toBeNull();
   });
 

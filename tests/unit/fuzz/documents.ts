@@ -69,6 +69,11 @@ export function configurations(root: string): fc.Arbitrary<{ readonly [key: stri
     {
       ...base,
       hairpinMode: true,
+      mac: "0a:00:00:00:00:03",
+      promisc: true,
+      allmulti: false,
+      txQLen: 500,
+      sysctl: { "net.core.somaxconn": "500", "net/ipv4/conf/IFNAME/arp_filter": "1" },
       portIsolation: true,
       ipMasq: true,
       ipMasqBackend: "nftables",
@@ -92,15 +97,26 @@ export function configurations(root: string): fc.Arbitrary<{ readonly [key: stri
     },
     {
       ...base,
-      args: { cni: { mac: "0a:00:00:00:00:01", ips: ["10.4.0.9/24"] } },
-      capabilities: { ips: true, mac: true },
+      args: {
+        cni: { mac: "0a:00:00:00:00:01", ips: ["10.4.0.9/24"], mtu: 1300, sysctl: { "net.core.x": "1" } },
+      },
+      capabilities: { ips: true, mac: true, bandwidth: true },
+      ingressRate: 1e6,
+      ingressBurst: 1e6,
+      egressRate: 1e6,
+      egressBurst: 1e6,
       deadline: 20,
       agentWait: 0,
       ipam: { ...ipam, subnet: "10.4.0.0/24" },
     },
     {
       ...base,
-      runtimeConfig: { mac: "0a:00:00:00:00:02", ips: ["10.5.0.9"], ipRanges: [[{ subnet: "10.5.0.0/24" }]] },
+      runtimeConfig: {
+        mac: "0a:00:00:00:00:02",
+        ips: ["10.5.0.9"],
+        ipRanges: [[{ subnet: "10.5.0.0/24" }]],
+        bandwidth: { ingressRate: 1e6, ingressBurst: 4294967295, egressRate: 1e6, egressBurst: 4294967295 },
+      },
       ipam: { ...ipam },
     },
     {

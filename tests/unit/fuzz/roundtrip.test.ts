@@ -108,6 +108,7 @@ describe("what is written is what is read", () => {
 
   test(`of a record; none of its beginnings is one (${RUNS} records)`, () => {
     const text = fc.string({ unit: "grapheme", maxLength: 10 });
+    const limit = fc.record({ rate: uint, burst: uint });
     const record: fc.Arbitrary<AttachmentRecord> = fc.record({
       version: fc.constant(2 as const),
       containerId,
@@ -130,6 +131,22 @@ describe("what is written is what is read", () => {
       routes: fc.array(text, { maxLength: 2 }),
       masquerade: fc.constantFrom(null, "iptables", "nftables"),
       spoofCheck: fc.boolean(),
+      hostPorts: fc.constant(null),
+      ingress: maybe(limit),
+      egress: maybe(limit),
+      ifb: maybe(text),
+      tuning: maybe(
+        fc.record(
+          {
+            mtu: uint,
+            promisc: fc.boolean(),
+            allmulti: fc.boolean(),
+            txQueueLength: uint,
+            sysctls: fc.array(fc.tuple(text, text), { maxLength: 2 }),
+          },
+          { requiredKeys: ["sysctls"] },
+        ),
+      ),
     });
     fc.assert(
       fc.property(record, fc.double({ min: 0, max: 0.999, noNaN: true }), (it, part) => {

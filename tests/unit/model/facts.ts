@@ -9,6 +9,8 @@ export interface Key {
 export interface Shape {
   readonly name: string;
   readonly sets: readonly (readonly string[])[];
+  /** Its pods' sending is limited; absent: it is not. */
+  readonly isLimited?: true;
 }
 
 /** What a call answered. */
@@ -20,6 +22,8 @@ export type Outcome =
 export interface Observed {
   readonly reservations: readonly { readonly address: string; readonly owner: Key }[];
   readonly links: readonly Key[];
+  /** What limits their sending; absent: nobody looked. */
+  readonly ifbs?: readonly Key[];
   readonly records: readonly { readonly key: Key; readonly isComplete: boolean }[];
   /** Files beside the records, left by a writer that was killed. */
   readonly halfRecords: readonly Key[];

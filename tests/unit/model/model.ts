@@ -147,7 +147,9 @@ export class Model {
   gc(network: string, valid: readonly Key[] | null, outcome: Outcome, after: Observed): void {
     demand(outcome.ok, `GC of ${network} succeeds, ${JSON.stringify(outcome)}`);
     for (const { key, phase, isRecorded, isWired } of this.#all(network)) {
-      const isDead = phase === "live" && isRecorded && !isWired;
+      // An ifb tells whose it is, and stays when the sandbox goes.
+      const isTold = isRecorded || this.#shape(network).isLimited === true;
+      const isDead = phase === "live" && isTold && !isWired;
       const isListed = valid?.some((it) => formatKey(it) === formatKey(key)) ?? !isDead;
       if (isListed) continue;
       this.#held.delete(formatKey(key));
@@ -204,7 +206,7 @@ export class Model {
   }
 
   /** What must be there, and what must not, after every call. */
-  examine({ reservations, links, records, halfRecords, rules }: Observed): void {
+  examine({ reservations, links, ifbs, records, halfRecords, rules }: Observed): void {
     for (const { address, owner } of reservations) {
       const held = this.#held.get(formatKey(owner));
       const isOwned = held?.phase === "unsure" || held?.addresses.includes(address) === true;
@@ -212,7 +214,8 @@ export class Model {
     }
     const known = (key: Key, what: string) =>
       demand(this.#held.has(formatKey(key)), `there is no ${what} of ${formatKey(key)}`);
-    for (const key of links) if (!this.#nameless.has(formatKey(key))) known(key, "link");
+    for (const key of [...links, ...(ifbs ?? [])])
+      if (!this.#nameless.has(formatKey(key))) known(key, "link");
     for (const { key } of records) known(key, "record");
     for (const key of halfRecords) known(key, "half a record");
     for (const { key, phase, addresses, isWired, isRecorded } of this.#held.values()) {
@@ -225,6 +228,9 @@ export class Model {
           links.some((link) => formatKey(link) === name),
           `${name} has its link`,
         );
+      const isLimited = ifbs !== undefined && this.#shape(key.network).isLimited === true;
+      const hasIfb = ifbs?.some((ifb) => formatKey(ifb) === name) === true;
+      if (isWired && isLimited) demand(hasIfb, `${name} has its ifb`);
       const record = records.find((it) => formatKey(it.key) === name);
       if (isRecorded) demand(record?.isComplete === true, `${name} has its record`);
     }

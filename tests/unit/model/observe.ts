@@ -1,5 +1,5 @@
 import { addressOfFile, parseReservation } from "../../../src/ipam/reservation.ts";
-import { isHostVethName } from "../../../src/net/ifname.ts";
+import { isHostVethName, isIfbName } from "../../../src/net/ifname.ts";
 import { masqueradeChain } from "../../../src/topology/masquerade.ts";
 import { masqueradeTable } from "../../../src/topology/masquerade-nft.ts";
 import { spoofTable } from "../../../src/topology/spoofcheck.ts";
@@ -8,12 +8,13 @@ import type { Key, Observed, Shape } from "./facts.ts";
 
 const RECORD = /^\/run\/minicni\/attachments\/([^/]+)\/([^:]+):([^:]+)\.json(\.tmp)?$/;
 
-/** What is on a fake node, for the model to look at; `keys`: whose a host-side veth is, by its name. */
+/** What is on a fake node, for the model to look at; `keys` and `ifbKeys`: whose a host-side veth or an ifb is, by its name. */
 export function observe(
   node: FakeNode,
   networks: readonly Shape[],
   root: string,
   keys: ReadonlyMap<string, Key>,
+  ifbKeys: ReadonlyMap<string, Key>,
 ): Observed {
   const host = node.host();
   const reservations = networks.flatMap(({ name: network }) => {
@@ -30,17 +31,19 @@ export function observe(
     if (network === undefined || containerId === undefined || ifname === undefined) return [];
     return [{ key: { network, containerId, ifname }, text, isHalf: tmp !== undefined }];
   });
-  const links = [...node.kernel.links.keys()].filter(isHostVethName).map((name) => {
-    const key = keys.get(name);
+  const names = [...node.kernel.links.keys()];
+  const owner = (known: ReadonlyMap<string, Key>) => (name: string) => {
+    const key = known.get(name);
     if (key === undefined) throw new Error(`a link ${name} that nobody asked for`);
     return key;
-  });
+  };
   const rules = node.kernel.rules.all().join("\n");
   const hasRules = ({ name }: Shape) =>
     [masqueradeChain(name), masqueradeTable(name), spoofTable(name)].some((mark) => rules.includes(mark));
   return {
     reservations,
-    links,
+    links: names.filter(isHostVethName).map(owner(keys)),
+    ifbs: names.filter(isIfbName).map(owner(ifbKeys)),
     records: files.flatMap(({ key, text, isHalf }) =>
       isHalf ? [] : [{ key, isComplete: JSON.parse(text).phase === "complete" }],
     ),

@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { answerCni } from "../../../src/entry/cni.ts";
-import { hostVethName } from "../../../src/net/ifname.ts";
+import { hostVethName, ifbName } from "../../../src/net/ifname.ts";
 import { hasSpoofRule, spoofTable } from "../../../src/topology/spoofcheck.ts";
 import type { Fuse } from "../../twin/fuse.ts";
 import { createFakeNode, type FakeNode } from "../../twin/node.ts";
@@ -26,6 +26,7 @@ export class Play {
   readonly node: FakeNode;
   readonly #results = new Map<string, unknown>();
   readonly #keys = new Map<string, Key>();
+  readonly #ifbKeys = new Map<string, Key>();
   constructor(
     readonly networks: readonly Network[],
     containers: readonly string[],
@@ -40,6 +41,7 @@ export class Play {
         for (const ifname of ifnames) {
           const key = { network, containerId, ifname };
           this.#keys.set(veth(key), key);
+          this.#ifbKeys.set(ifbName(network, containerId, ifname), key);
         }
       }
     }
@@ -92,8 +94,8 @@ export class Play {
     for (const { name: network } of this.networks) {
       if (byGc) await this.run({ do: "GC", network, list: "empty" });
     }
-    const { reservations, records, halfRecords } = this.observe();
-    const left = [...reservations, ...records, ...halfRecords];
+    const { reservations, ifbs = [], records, halfRecords } = this.observe();
+    const left = [...reservations, ...(byGc ? [] : ifbs), ...records, ...halfRecords];
     if (left.length > 0) throw new Error(`left behind: ${JSON.stringify(left)}`);
   }
 
@@ -167,7 +169,7 @@ export class Play {
 
   /** What the model looks at. */
   observe(): Observed {
-    return observe(this.node, this.networks, this.root, this.#keys);
+    return observe(this.node, this.networks, this.root, this.#keys, this.#ifbKeys);
   }
 
   /** A live attachment of a network with MAC check is never without it, as long as its record is there. */

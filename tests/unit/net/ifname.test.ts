@@ -1,6 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { hostVethName, interfaceNameFault, isBatchSafe } from "../../../src/net/ifname.ts";
+import {
+  hostVethName,
+  ifbName,
+  interfaceNameFault,
+  isBatchSafe,
+  isHostVethName,
+  isIfbName,
+} from "../../../src/net/ifname.ts";
 
 describe("interfaceNameFault", () => {
   test.each(["eth0", "a", "fifteen-chars-x", "net1.100", "eth0@x", "ä"])("accepts %j", (name) => {
@@ -62,4 +69,16 @@ describe("hostVethName", () => {
     const names = Array.from({ length: 20_000 }, (_, index) => hostVethName("pods", `c${index}`, "eth0"));
     expect(new Set(names).size).toBe(20_000);
   });
+});
+
+test("an ifb's name is ours, no host-side veth's, and a name the kernel takes", () => {
+  fc.assert(
+    fc.property(fc.string(), fc.string(), fc.string(), (network, container, ifname) => {
+      const name = ifbName(network, container, ifname);
+      expect(name).toMatch(/^mcnii[0-9a-f]{10}$/);
+      expect([isIfbName(name), isHostVethName(name), interfaceNameFault(name)]).toEqual([true, false, null]);
+      expect(isIfbName(hostVethName(network, container, ifname))).toBe(false);
+    }),
+  );
+  expect(["mcnii", "mcnii63935ca0b", "ifb63935ca0bad", "mcnii63935ca0baa"].some(isIfbName)).toBe(false);
 });

@@ -9,7 +9,7 @@ describe("the conflist", () => {
       cniVersion: "1.0.0",
       cniVersions: ["0.4.0", "1.0.0", "1.1.0"],
       name: "minicni",
-      plugins: [{ type: "minicni" }],
+      plugins: [{ type: "minicni", capabilities: { portMappings: true, bandwidth: true } }],
     });
   });
 

@@ -44,14 +44,19 @@ describe("routes", () => {
 });
 
 describe("links", () => {
-  test("of pods are those of our name and a veth's kind", () => {
+  test("of pods are those of our name and kind, a veth's and an ifb's", () => {
     const links = [
       fakeLink({ name: "mcni0123456789a", kind: "veth" }),
       fakeLink({ name: "mcni0123456789b", kind: "bridge" }),
       fakeLink({ name: "mcni0", kind: "veth" }),
       fakeLink({ name: "veth0", kind: "veth" }),
+      fakeLink({ name: "mcnii0123456789", kind: "ifb", alias: "minicni:pods:c1:eth0" }),
+      fakeLink({ name: "mcnii012345678a", kind: "ifb", alias: "somebody else's" }),
+      fakeLink({ name: "mcnii012345678b", kind: "dummy" }),
     ];
-    expect(formatPlan(planPodLinksRemoval(links))).toBe("# links of pods\nip link del dev mcni0123456789a\n");
+    expect(formatPlan(planPodLinksRemoval(links))).toBe(
+      "# links of pods\nip link del dev mcni0123456789a\nip link del dev mcnii0123456789\n",
+    );
   });
 
   test("of the node are the bridge, the tunnels and gateway ports, that first", () => {

@@ -97,7 +97,11 @@ describe("the conflist on disk", () => {
     expect(statSync(`${root}/net.d`).mode & 0o777).toBe(0o755);
     expect(statSync(conflist()).mode & 0o777).toBe(0o644);
     expect(JSON.parse(readFileSync(conflist(), "utf8")).plugins).toEqual([
-      { type: "minicni", stateDir: `${root}/run` },
+      {
+        type: "minicni",
+        capabilities: { portMappings: true, bandwidth: true },
+        stateDir: `${root}/run`,
+      },
     ]);
   });
 

@@ -1,0 +1,3 @@
+import { runServed } from "./served-path.ts";
+
+await runServed("host-ports-faults");

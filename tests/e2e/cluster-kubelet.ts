@@ -3,7 +3,7 @@ import { waitFor } from "../kernel/agent.ts";
 import type { Manifest, ManifestContainer, ManifestProbe, ManifestVolume } from "./cluster-manifest.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { ServiceAccount } from "./cluster-underlay.ts";
-import type { ContainerSpec, MountSpec } from "./cri-client.ts";
+import type { ContainerSpec, MountSpec } from "./cri-config.ts";
 
 const ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
 /** The init container copies a program of 100 MB, on a machine that has other things to do. */

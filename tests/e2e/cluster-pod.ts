@@ -1,11 +1,13 @@
 import { expect } from "bun:test";
 import type { ClusterNode } from "./cluster-node.ts";
+import type { HostPort } from "./cri-config.ts";
 import { BUSYBOX_IMAGE } from "./image.ts";
 
-/** Says who asked; on port 7 everything is sent back as it came. */
+/** Says who asked, or its own name and who asked; on port 7 everything is sent back as it came. */
 const SERVE = `mkdir -p /tmp/www/cgi-bin
 printf '#!/bin/sh\\necho\\necho "$REMOTE_ADDR"\\n' >/tmp/www/cgi-bin/peer
-chmod +x /tmp/www/cgi-bin/peer
+printf '#!/bin/sh\\necho\\necho "%s $REMOTE_ADDR"\\n' "$NAME" >/tmp/www/cgi-bin/who
+chmod +x /tmp/www/cgi-bin/*
 nc -ll -p 7 -e cat &
 exec httpd -f -p "[::]:$PORT" -h /tmp/www`;
 /** Not wget: the static one crashes where name services are to be loaded. */
@@ -16,6 +18,8 @@ const DEFAULT_PORT = 80;
 export interface PodOptions {
   readonly hostNetwork?: boolean;
   readonly port?: number;
+  readonly hostPorts?: readonly HostPort[];
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** A pod with one container, busybox, that serves on a port and can ask others. */
@@ -38,15 +42,15 @@ export class ClusterPod {
 
   /** Starts a pod, and returns when it serves. Throws what the runtime said. */
   static async run(node: ClusterNode, name: string, options: PodOptions = {}): Promise<ClusterPod> {
-    const { hostNetwork = false, port = DEFAULT_PORT } = options;
+    const { hostNetwork = false, port = DEFAULT_PORT, hostPorts = [], annotations = {} } = options;
     const cgroupParent = `/${node.cgroup}`;
     const uid = `${name}-${crypto.randomUUID()}`;
-    const id = await node.cri.runPod({ name, uid, hostNetwork, cgroupParent });
+    const id = await node.cri.runPod({ name, uid, hostNetwork, cgroupParent, hostPorts, annotations });
     const container = await node.cri.runContainer(id, {
       name: "main",
       image: BUSYBOX_IMAGE,
       command: ["sh", "-c", SERVE],
-      env: { PORT: `${port}`, PATH: "/bin" },
+      env: { NAME: name, PORT: `${port}`, PATH: "/bin" },
       hostNetwork,
       seccomp: "RuntimeDefault",
     });

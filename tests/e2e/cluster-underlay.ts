@@ -5,6 +5,8 @@ import { must, run, Sandbox } from "../kernel/sandbox.ts";
 
 const API_HOST = "10.9.0.254";
 const API_PORT = 6443;
+/** A bridge without one of its own takes the lowest of its ports: another one with a new port, which no neighbour knows. */
+const LAN_MAC = "02:00:0a:09:00:fe";
 const SERVER = `${import.meta.dir}/../twin/apiserver-main.ts`;
 
 /** What kubelet mounts into each pod, and the variables that it sets there. */
@@ -22,7 +24,7 @@ export class Underlay {
 
   constructor() {
     const ip = (...words: string[]) => this.#box.node("ip", ...words);
-    ip("link", "add", "lan", "up", "type", "bridge");
+    ip("link", "add", "lan", "address", LAN_MAC, "up", "type", "bridge");
     ip("addr", "add", `${API_HOST}/24`, "dev", "lan");
     ip("addr", "add", "fd09::fe/64", "dev", "lan", "nodad");
   }
@@ -70,6 +72,21 @@ export class Underlay {
     inside("ip", "link", "set", "eth0", "up");
     inside("ip", "route", "add", "default", "via", API_HOST);
     inside("ip", "route", "add", "default", "via", "fd09::fe");
+  }
+
+  /** A machine beside the nodes that is none, with these addresses on its `eth0`; returns its network namespace. */
+  outsider([v4 = "", v6 = ""]: readonly string[]): string {
+    const { id, netns } = this.#box.pod();
+    const inside = (...words: string[]) => must("nsenter", `--net=${netns}`, ...words);
+    const port = ["ip", "link", "add", `port-${id}`, "up", "master", "lan", "type", "veth"];
+    this.#box.node(...port, "peer", "name", "eth0", "netns", netns);
+    for (const prefix of [`${v4}/24`, `${v6}/64`])
+      inside("ip", "addr", "add", prefix, "dev", "eth0", ...(prefix.includes(":") ? ["nodad"] : []));
+    // A router on the same link would send those away that go by it.
+    for (const key of ["ipv4.conf.all", "ipv4.conf.eth0", "ipv6.conf.eth0"])
+      inside("sysctl", "-qw", `net.${key}.accept_redirects=0`);
+    inside("ip", "link", "set", "eth0", "up");
+    return netns;
   }
 
   /**

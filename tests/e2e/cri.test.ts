@@ -10,7 +10,8 @@ if (FAULT !== null) process.stderr.write(`skipped: containerd's CRI: ${FAULT}\n`
 const NETWORK = "mccri";
 const PORT = 8086;
 const FOR_TWO = { subnet: "10.93.7.0/24", rangeStart: "10.93.7.2", rangeEnd: "10.93.7.3" };
-// Capabilities that are not ours, too: containerd has a spelling of its own, and null for what a pod does not ask for.
+// Ours says nothing of what the plugins behind it are to do. Its capabilities are not ours: containerd has a spelling of
+// its own, and null for what a pod does not ask for.
 const CONFLIST = {
   cniVersion: "1.0.0",
   name: NETWORK,
@@ -20,12 +21,7 @@ const CONFLIST = {
       bridge: "mccri0",
       isDefaultGateway: true,
       ipMasq: true,
-      capabilities: {
-        portMappings: true,
-        bandwidth: true,
-        dns: true,
-        "io.kubernetes.cri.pod-annotations": true,
-      },
+      capabilities: { dns: true, "io.kubernetes.cri.pod-annotations": true },
       ipam: { type: "minicni", ranges: [[FOR_TWO], [{ subnet: "fd93::/64" }]] },
     },
     { type: "portmap", capabilities: { portMappings: true } },

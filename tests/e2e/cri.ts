@@ -82,7 +82,7 @@ export class Cri extends CriClient {
     name: string,
     { annotations = {}, hostPort }: { annotations?: Record<string, string>; hostPort?: number } = {},
   ): Promise<string> {
-    const port = hostPort === undefined ? {} : { hostPort: { containerPort: 80, hostPort } };
+    const port = hostPort === undefined ? {} : { hostPorts: [{ containerPort: 80, hostPort }] };
     const cgroupParent = `/${this.machine.cgroup}`;
     return this.runPod({ name, uid: `uid-${name}`, cgroupParent, annotations, ...port });
   }

@@ -26,6 +26,7 @@ const SCENARIOS = [
   "chain: ipMasq",
   "chain: ipMasq + portmap",
   "chain: ipMasq + portmap + bandwidth",
+  "chain: portmap + bandwidth",
 ];
 
 const left = (pid: number) =>

@@ -27,6 +27,8 @@ export interface Context {
   /** The command line that runs this program. */
   readonly self: readonly string[];
   readonly effort: Effort;
+  /** Scenarios whose names hold this text are measured, and no others; absent: all. */
+  readonly only?: string | undefined;
   /** The reference plugins of this machine; none: we stand alone. */
   readonly peers: readonly Peers[];
   /** What is done now, for a person who waits. */
@@ -41,3 +43,8 @@ export interface Context {
 
 /** One part of the benchmarks. Throws HostError; what it made is removed whatever happens. */
 export type Suite = (context: Context) => Promise<void>;
+
+/** Whether a scenario is to be measured. */
+export function isWanted({ only = "" }: Pick<Context, "only">, scenario: string): boolean {
+  return scenario.includes(only);
+}

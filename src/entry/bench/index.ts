@@ -28,6 +28,7 @@ export interface BenchProgram {
 }
 
 interface RunOptions {
+  readonly only?: string;
   readonly quick?: boolean;
   readonly json?: boolean;
   readonly out?: string;
@@ -64,8 +65,12 @@ export async function runBench(
   addRouteOptions(
     add("routes", ["routes"], "the route diff, and whole passes of an agent (these need root)"),
   );
-  add("cni", ["cni"], "ADD and DEL beside the reference plugins (root; CNI_PEERS: folders of newer ones)");
-  add("network", ["network"], "throughput and latency between pods, beside a plain bridge (root)");
+  addOnly(
+    add("cni", ["cni"], "ADD and DEL beside the reference plugins (root; CNI_PEERS: folders of newer ones)"),
+  );
+  addOnly(
+    add("network", ["network"], "throughput, latency and limits of pods, beside what others do (root)"),
+  );
   const diffAlone = { ...ALL_ROUTES, kernel: false };
   add("micro", ["alloc", "routes"], "alloc, and the route diff without passes and agents", diffAlone);
   add("all", SUITES, "everything");
@@ -96,6 +101,10 @@ function addRunOptions(command: Command): Command {
     );
 }
 
+function addOnly(command: Command): Command {
+  return command.option("--only <text>", "no scenarios but those whose names hold this text");
+}
+
 function addRouteOptions(command: Command): Command {
   return command
     .addOption(new Option("--nodes <list>", "cluster sizes instead of the usual ones").argParser(parseSizes))
@@ -109,7 +118,7 @@ function addRouteOptions(command: Command): Command {
 async function run(
   { host, self, print }: BenchProgram,
   names: readonly SuiteName[],
-  { quick, json, out, against }: RunOptions,
+  { quick, json, out, against, only }: RunOptions,
   routes: RoutesOptions,
 ): Promise<number> {
   // Read first: who learns after half an hour that the file is not there has lost it.
@@ -124,6 +133,7 @@ async function run(
     const { results, faults } = await runSuites({
       suites,
       effort: quick === true ? QUICK : FULL,
+      only,
       self,
       host,
       cleaner: createHost(),

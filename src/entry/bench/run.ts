@@ -11,6 +11,8 @@ export interface RunRequest {
   /** In this order. */
   readonly suites: ReadonlyMap<SuiteName, Suite>;
   readonly effort: Effort;
+  /** See {@link Context}. */
+  readonly only?: string | undefined;
   readonly self: readonly string[];
   /** Ends with an interrupt; see {@link Context}. */
   readonly host: Host;
@@ -36,7 +38,7 @@ const MUCH_STOLEN = 0.05;
 
 /** Runs the suites one after the other; one that fails does not keep the others from running. */
 export async function runSuites(request: RunRequest): Promise<Outcome> {
-  const { suites, effort, self, host, cleaner, load, peers, tell, save, interruptedBy } = request;
+  const { suites, effort, only, self, host, cleaner, load, peers, tell, save, interruptedBy } = request;
   const machine = observeMachine(cleaner);
   const versions = await observeVersions(cleaner, peers);
   const began = new Date().toISOString();
@@ -69,6 +71,7 @@ export async function runSuites(request: RunRequest): Promise<Outcome> {
       cleaner,
       self,
       effort,
+      only,
       peers,
       tell: (text) => tell(`${name}: ${text}`),
       keep: (found) => {
@@ -96,6 +99,7 @@ export async function runSuites(request: RunRequest): Promise<Outcome> {
     ...(signal === null ? [] : [`partial: interrupted by ${signal}`]),
     ...(faults.length === 0 ? [] : ["partial: a suite failed, see the notes"]),
     ...markStolen(ticks, observeTicks(cleaner)),
+    ...(only === undefined ? [] : [`partial: only scenarios with "${only}"`]),
     ...(effort.isQuick ? ["quick: shows that it works, not how fast it is"] : []),
   ];
   const results = snapshot(isComplete, ends);

@@ -2,10 +2,10 @@ import { isRunning, startDaemon, stopDaemon } from "../../../host/daemon.ts";
 import { HostError } from "../../../host/errors.ts";
 import { HOST } from "../../../plan/step.ts";
 import { inParallel } from "../../lab/parallel.ts";
-import type { Context } from "../context.ts";
+import { type Context, isWanted } from "../context.ts";
 import { single } from "../turns.ts";
 import { type MemoryReport, parseMemoryReport, WATCHING } from "./memory.ts";
-import { contestantsOf, firstPods, keepTurns } from "./scenarios.ts";
+import { contestantsOf, firstPods, keepTurns, nameBurst } from "./scenarios.ts";
 import type { Side } from "./side.ts";
 
 /** As many as an interval needs; the most that a burst had at once hardly varies. */
@@ -29,8 +29,8 @@ export async function measureBurstMemory(
   pods: number,
   atOnce: number,
 ): Promise<void> {
-  if (context.isStopped()) return;
-  const scenario = `burst of ${pods}, ${atOnce} at once`;
+  const scenario = nameBurst(pods, atOnce);
+  if (context.isStopped() || !isWanted(context, scenario)) return;
   context.tell(`${scenario}: memory`);
   const run = async (side: Side, work: (index: number) => Promise<unknown>) => {
     return await watchWhile(context, `${folder}/memory.log`, side, async () => {

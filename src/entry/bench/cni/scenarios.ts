@@ -1,5 +1,5 @@
 import { inParallel } from "../../lab/parallel.ts";
-import type { Context } from "../context.ts";
+import { type Context, isWanted } from "../context.ts";
 import { FLOOR, SERVED } from "../measure.ts";
 import {
   batch,
@@ -36,6 +36,7 @@ export async function measureSequential(
   index: number,
   limits = sequentialLimits(context),
 ): Promise<void> {
+  if (!isWanted(context, scenario)) return;
   context.tell(scenario);
   const timed = contestantsOf(sides, async (side) => {
     const added = await withServing(side, async () => [await side.add(index)]);
@@ -61,7 +62,8 @@ export async function measureBurst(
   atOnce: number,
   limits: TurnLimits,
 ): Promise<void> {
-  const scenario = `burst of ${pods}, ${atOnce} at once`;
+  const scenario = nameBurst(pods, atOnce);
+  if (!isWanted(context, scenario)) return;
   context.tell(scenario);
   const units = { ...TIMES, burst: "ms", drain: "ms", "burst CPU": "ms", "drain CPU": "ms" } as const;
   const run = async (side: Side, work: (index: number) => Promise<Cost>) => {
@@ -93,6 +95,10 @@ export async function measureBurst(
     return memoryOf(added, deleted);
   });
   await keepTurns(context, scenario, { least: 1, most: 1, withinMs: 0 }, MEMORY, metered);
+}
+
+export function nameBurst(pods: number, atOnce: number): string {
+  return `burst of ${pods}, ${atOnce} at once`;
 }
 
 /** The numbers of so many pods. */

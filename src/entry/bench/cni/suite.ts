@@ -1,15 +1,22 @@
 import { inParallel } from "../../lab/parallel.ts";
 import { fillStore } from "../alloc/fill-store.ts";
-import type { Context, Suite } from "../context.ts";
+import { type Context, isWanted, type Suite } from "../context.ts";
 import { FLOOR } from "../measure.ts";
 import { withScratch } from "../scratch.ts";
 import { single } from "../turns.ts";
 import { measureProgram } from "./call.ts";
 import { compileFloor, floorArgv } from "./floor.ts";
 import { measureBurstMemory } from "./memory-turns.ts";
-import { CNI_VERSION, describePlugins, type Extras, NO_EXTRAS, type PluginSet } from "./plugins.ts";
+import { CNI_VERSION, describePlugins, type Extras, LIMITS, NO_EXTRAS, type PluginSet } from "./plugins.ts";
 import { installPrograms } from "./programs.ts";
-import { keepTurns, measureBurst, measureSequential, sequentialLimits } from "./scenarios.ts";
+import {
+  firstPods,
+  keepTurns,
+  measureBurst,
+  measureSequential,
+  nameBurst,
+  sequentialLimits,
+} from "./scenarios.ts";
 import { createFloorSide, createPluginSide, type Side, type Stage, tryOut } from "./side.ts";
 
 /** What kubelet lets run on a node by default (`--max-pods`). */
@@ -20,11 +27,14 @@ const PREPARED_AT_ONCE = 4;
 /** Longest time of turns that take seconds each. */
 const LONG_MS = 60_000;
 
+const BOTH: Extras = { ...NO_EXTRAS, hostPort: true, limits: LIMITS };
 const CHAINS: readonly { readonly name: string; readonly extras: Extras }[] = [
   { name: "ipMasq", extras: { ...NO_EXTRAS, ipMasq: true } },
-  { name: "ipMasq + portmap", extras: { ...NO_EXTRAS, ipMasq: true, portmap: true } },
-  { name: "ipMasq + portmap + bandwidth", extras: { ipMasq: true, portmap: true, bandwidth: true } },
+  { name: "ipMasq + portmap", extras: { ...NO_EXTRAS, ipMasq: true, hostPort: true } },
+  { name: "ipMasq + portmap + bandwidth", extras: { ...BOTH, ipMasq: true } },
 ];
+/** Pods of a node that hold a host port already when one more comes and goes. */
+const HOLDERS = 100;
 
 /** Everybody who is measured. */
 interface Cast {
@@ -53,12 +63,14 @@ export const measureCni: Suite = async (context) => {
     await measureNode({ ...stage, pods: (context.effort.isQuick ? QUICK_PODS : MAX_PODS) + 1 }, cast);
     await measureRanges({ ...stage, pods: 1 }, cast);
     await measureChains({ ...stage, pods: 1 }, cast);
+    await measureHostPorts({ ...stage, pods: context.effort.isQuick ? 1 : HOLDERS + 1 }, cast);
   });
 };
 
 /** What starting the programs costs, whatever they do. */
 async function measureStart(context: Context, { plugins, floor }: Cast): Promise<void> {
   const scenario = "starting a program";
+  if (!isWanted(context, scenario)) return;
   context.tell(scenario);
   const env = { CNI_COMMAND: "VERSION" };
   const stdin = JSON.stringify({ cniVersion: CNI_VERSION });
@@ -82,26 +94,28 @@ async function measureStart(context: Context, { plugins, floor }: Cast): Promise
 async function measureNode(stage: Stage, cast: Cast): Promise<void> {
   const { context, meter, pods } = stage;
   const full = pods - 1;
+  const { isQuick } = context.effort;
+  // 1, 3, 30: so that the picture has a curve.
+  const bursts = isQuick ? [10, full] : [1, 3, 10, 30, full];
+  const [empty, last] = ["sequential, empty node", `sequential, ${full} pods on the node`];
+  const all = [empty, ...bursts.map((atOnce) => nameBurst(full, atOnce)), last];
+  if (!all.some((scenario) => isWanted(context, scenario))) return;
   context.tell(`${pods} pods' namespaces for each side`);
-  await withSides(stage, cast, { name: "node", scenario: "sequential, empty node" }, async (sides) => {
-    await measureSequential(context, "sequential, empty node", sides, meter, 0);
-    const { isQuick } = context.effort;
+  await withSides(stage, cast, { name: "node", scenario: empty }, async (sides) => {
+    await measureSequential(context, empty, sides, meter, 0);
     const limits = {
       least: isQuick ? 1 : 6,
       most: isQuick ? 1 : 12,
       withinMs: LONG_MS,
       steady: ["burst", "drain"],
     };
-    // 1, 3, 30: so that the picture has a curve.
-    for (const atOnce of isQuick ? [10, full] : [1, 3, 10, 30, full]) {
+    for (const atOnce of bursts) {
       await measureBurst(context, sides, meter, full, atOnce, limits);
     }
     await measureBurstMemory(context, sides, stage.scratch.disk, full, full);
-    if (context.isStopped()) return;
-    context.tell(`${full} pods on each node`);
-    const others = Array.from({ length: full }, (_, index) => index);
-    for (const side of sides) await inParallel(others, PREPARED_AT_ONCE, (index) => side.add(index));
-    await measureSequential(context, `sequential, ${full} pods on the node`, sides, meter, full);
+    if (context.isStopped() || !isWanted(context, last)) return;
+    await attach(context, `${full} pods on each node`, sides, full);
+    await measureSequential(context, last, sides, meter, full);
   });
 }
 
@@ -111,6 +125,7 @@ async function measureRanges(stage: Stage, cast: Cast): Promise<void> {
   for (const percent of context.effort.isQuick ? [0, 99.9] : [0, 50, 99.9]) {
     if (context.isStopped()) return;
     const scenario = `a /16 range, ${percent} % full`;
+    if (!isWanted(context, scenario)) continue;
     context.tell(`${scenario}: reservations`);
     const prepare = (side: Side) => {
       if (side.storeFolder === "") return;
@@ -124,20 +139,41 @@ async function measureRanges(stage: Stage, cast: Cast): Promise<void> {
   }
 }
 
-/** With the plugins that clusters put behind the first one. */
+/** With what clusters ask for beyond a bridge, ours in one call, the reference by a plugin more for each. */
 async function measureChains(stage: Stage, cast: Cast): Promise<void> {
   const { context, meter } = stage;
   for (const [index, { name, extras }] of CHAINS.entries()) {
     if (context.isStopped()) return;
     const scenario = `chain: ${name}`;
-    const isPossible = context.peers.length > 0 || !(extras.portmap || extras.bandwidth);
-    if (!isPossible) {
-      context.note(`cni: ${scenario} is left out: the plugins portmap and bandwidth are not here`);
-      continue;
-    }
+    if (!isWanted(context, scenario)) continue;
     await withSides(stage, cast, { name: `chain${index}`, scenario, extras }, (sides) =>
       measureSequential(context, scenario, sides, meter, 0),
     );
+  }
+}
+
+/** A host port and limits: on an empty node, and on one where other pods have theirs, each a port of its own. */
+async function measureHostPorts(stage: Stage, cast: Cast): Promise<void> {
+  const { context, meter, pods } = stage;
+  if (context.isStopped()) return;
+  const scenario = "chain: portmap + bandwidth";
+  const holders = pods - 1;
+  const full = `${scenario}, ${holders} pods hold ports`;
+  if (![scenario, full].some((name) => isWanted(context, name))) return;
+  await withSides(stage, cast, { name: "ports", scenario, extras: BOTH }, async (sides) => {
+    await measureSequential(context, scenario, sides, meter, 0);
+    if (holders === 0 || !isWanted(context, full)) return;
+    await attach(context, `${full}: those pods`, sides, holders);
+    await measureSequential(context, full, sides, meter, holders);
+  });
+}
+
+/** Attaches so many pods to each side, and leaves them there. */
+async function attach(context: Context, what: string, sides: readonly Side[], count: number): Promise<void> {
+  context.tell(what);
+  for (const side of sides) {
+    if (context.isStopped()) return;
+    await inParallel(firstPods(count), PREPARED_AT_ONCE, (index) => side.add(index));
   }
 }
 

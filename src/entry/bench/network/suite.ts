@@ -3,9 +3,10 @@ import type { Host } from "../../../host/machine.ts";
 import type { Family } from "../../../net/address.ts";
 import type { NetnsPath } from "../../../plan/step.ts";
 import { PATH_BACKENDS, type PathBackend } from "../backends.ts";
-import type { Context, Effort, Suite } from "../context.ts";
+import { type Context, type Effort, isWanted, type Suite } from "../context.ts";
 import { withScratch } from "../scratch.ts";
 import { type Metrics, summarise, type TurnLimits, takeTurns } from "../turns.ts";
+import { measureLimits } from "./limits.ts";
 import { type OurNetwork, withFreeLab, withOurNetwork } from "./ours.ts";
 import { PLAIN_NAMESPACES, type PlainNamespace, plainAddress, planPlain, type Sizes } from "./plain.ts";
 import { METRICS, measureTurn, type NetworkPath, type TurnWish } from "./turn.ts";
@@ -44,7 +45,7 @@ export function createNetworkSuite({ probeArgv }: NetworkSettings): Suite {
     const hasIperf = host.findProgram("iperf3") !== null;
     if (!hasIperf) {
       note(
-        "TCP throughput was left out: iperf3 is not installed (apt-get install iperf3, dnf install iperf3).",
+        "TCP throughput and limits were left out: iperf3 is not installed (apt-get install iperf3, dnf install iperf3).",
       );
     }
     const wish: TurnWish = {
@@ -52,16 +53,18 @@ export function createNetworkSuite({ probeArgv }: NetworkSettings): Suite {
       probeMs: effort.isQuick ? 150 : 400,
       probeArgv: probeArgv ?? [...context.self, "bench", "probe"],
     };
+    const families = familiesOf(effort, context);
     await withFreeLab(host, async () => {
       note(
         "Network path: both ends are on one processor; TCP throughput is one stream, by CUBIC where there is one.",
       );
-      for (const family of familiesOf(effort, context)) {
+      for (const family of families) {
         for (const backend of PATH_BACKENDS) {
           if (!context.isStopped()) await measureBackend(backend, family, wish, context);
         }
       }
     });
+    if (hasIperf) await measureLimits(context, families);
   };
 }
 
@@ -89,10 +92,12 @@ function scenariosOf(backend: PathBackend, family: Family): Scenario[] {
 
 async function measureBackend(backend: PathBackend, family: Family, wish: TurnWish, context: Context) {
   const { tell, keep, isStopped, host, effort } = context;
+  const scenarios = scenariosOf(backend, family).filter(({ name }) => isWanted(context, name));
+  if (scenarios.length === 0) return;
   tell(`making the networks (${backend}, IPv${family})`);
   await withOurNetwork(backend, family, context, (ours) =>
     withPlainNetwork(backend, family, ours.sizes, context, async (plain, tracking) => {
-      for (const { name, isSameNode } of scenariosOf(backend, family)) {
+      for (const { name, isSameNode } of scenarios) {
         if (isStopped()) return;
         tell(name);
         const contestant = (subject: string, network: Pick<OurNetwork, "path">) => ({

@@ -27,14 +27,14 @@ export interface TurnWish {
 }
 
 /** Any ports: the namespaces are ours. */
-const PORTS = { iperf: 5201, udp: 17161, tcp: 17162 } as const;
+export const PORTS = { iperf: 5201, udp: 17161, tcp: 17162 } as const;
 /** For the start and the end of a child, beyond what it measures, in milliseconds. */
 const SPARE_MS = 10_000;
 /** What a probe's server lives beyond the time that is measured: its client waits up to 3 s for it. */
 const SERVER_SPARE_MS = 4_000;
 /** For iperf3's server to listen, in milliseconds. */
-const LISTEN_MS = 3_000;
-const RETRY_MS = 20;
+export const LISTEN_MS = 3_000;
+export const RETRY_MS = 20;
 
 export const METRICS = { throughput: "TCP throughput", udp: "round trip", tcp: "TCP connect" } as const;
 
@@ -73,7 +73,8 @@ async function probe(
   });
 }
 
-async function stream({ from, to, address, family }: NetworkPath, seconds: number, host: Host) {
+/** Throughput of one stream, in Mbit/s. Throws HostError with iperf3's words. */
+export async function stream({ from, to, address, family }: NetworkPath, seconds: number, host: Host) {
   const request: IperfRequest = {
     ...{ address, family, port: PORTS.iperf, seconds },
     processor: benchProcessor(),
@@ -101,7 +102,7 @@ const CONGESTION = "/proc/sys/net/ipv4/tcp_available_congestion_control";
  * CUBIC sends as fast as the path takes it. BBR, which is the default of some machines, sends as fast as it reckons: in
  * namespaces that is half as much, and tells of BBR. Null where the kernel has no CUBIC.
  */
-function congestionOf(host: Host): string | null {
+export function congestionOf(host: Host): string | null {
   const known = (host.readFile(CONGESTION) ?? "").trim().split(/\s+/);
   return known.includes("cubic") ? "cubic" : null;
 }

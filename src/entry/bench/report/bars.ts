@@ -4,7 +4,9 @@ import { colourOf, FAINT, formatSvg, INK, line, text } from "./svg.ts";
 import { distinct } from "./tables.ts";
 
 const WIDTH = 860;
-const LEFT = 290;
+const LEAST_LEFT = 290;
+/** Points of a letter in any sans-serif font of this size, some. */
+const LETTER = 7;
 const RIGHT = 90;
 const BAR = 16;
 const GAP = 14;
@@ -19,17 +21,19 @@ export function formatBars(title: string, measures: readonly Measure[]): string 
   if (first === undefined) return "";
   const subjects = distinct(measures, "subject");
   const most = Math.max(...measures.flatMap(({ p95, high }) => [p95, high]));
-  const x = (value: number) => LEFT + (value / most) * (WIDTH - LEFT - RIGHT);
+  const longest = Math.max(...measures.map(({ scenario }) => scenario.length));
+  const left = Math.max(LEAST_LEFT, longest * LETTER + 20);
+  const x = (value: number) => left + (value / most) * (WIDTH - left - RIGHT);
   const parts = [text(12, 24, title), ...legend(subjects)];
   let y = TOP;
   for (const scenario of distinct(measures, "scenario")) {
     const group = measures.filter((measure) => measure.scenario === scenario);
-    parts.push(text(LEFT - 10, y + (group.length * BAR) / 2 + 4, scenario, INK, "end"));
+    parts.push(text(left - 10, y + (group.length * BAR) / 2 + 4, scenario, INK, "end"));
     for (const { subject, median, low, high, p95 } of group) {
       const middle = y + BAR / 2 - 1;
       const colour = colourOf(subjects.indexOf(subject));
       parts.push(
-        `<rect x="${LEFT}" y="${y}" width="${Math.max(1, x(median) - LEFT).toFixed(1)}" height="${BAR - 2}" fill="${colour}"/>`,
+        `<rect x="${left}" y="${y}" width="${Math.max(1, x(median) - left).toFixed(1)}" height="${BAR - 2}" fill="${colour}"/>`,
         line(x(low), middle, x(high), middle, INK, 1.5),
         line(x(p95), y + 1, x(p95), y + BAR - 3, colour, 2),
         text(x(Math.max(p95, high)) + 6, middle + 4, `${formatNumber(median)} ${first.unit}`, FAINT),
@@ -40,8 +44,8 @@ export function formatBars(title: string, measures: readonly Measure[]): string 
   }
   return formatSvg(WIDTH, y + 24, [
     ...parts,
-    line(LEFT, TOP - 6, LEFT, y - GAP + 4, FAINT),
-    text(LEFT, y + 10, "bar: median; whisker: its 95 % interval; tick: 95th percentile of calls", FAINT),
+    line(left, TOP - 6, left, y - GAP + 4, FAINT),
+    text(left, y + 10, "bar: median; whisker: its 95 % interval; tick: 95th percentile of calls", FAINT),
   ]);
 }
 
@@ -49,8 +53,7 @@ function legend(subjects: readonly string[]): string[] {
   let x = 12;
   return subjects.flatMap((subject, index) => {
     const at = x;
-    // Some 7 points a letter in any sans-serif font of this size.
-    x += 30 + subject.length * 7;
+    x += 30 + subject.length * LETTER;
     return [
       `<rect x="${at}" y="36" width="12" height="12" fill="${colourOf(index)}"/>`,
       text(at + 17, 47, subject, FAINT),

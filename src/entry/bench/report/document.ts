@@ -27,15 +27,20 @@ export function formatDocument(results: Results): Record<string, string> {
 }
 
 /**
- * A part from `{{when NAME}}` to `{{end}}`, each a line of its own, stays where the run has something for the table NAME. A
- * blank line behind such a line goes with it.
+ * A part from `{{when NAME}}` to `{{end}}`, each a line of its own, stays where the run has something for the table NAME,
+ * one from `{{unless NAME}}` where it has nothing. A blank line behind such a line goes with it, but not behind the end of
+ * one that is indented, which is in a list that may end there.
  */
 function chooseParts(text: string, measures: Results["measures"]): string {
-  const part = /^ *\{\{when ([^}]+)\}\}\n\n?([\s\S]*?)^ *\{\{end\}\}\n\n?/gm;
-  return text.replace(part, (_all, name: string, there: string) => {
-    const table = name === "goals" ? formatGoals(measures) : formatSection(name, measures);
-    return table === "" ? "" : there;
-  });
+  const part = /^ *\{\{(when|unless) ([^}]+)\}\}\n\n?([\s\S]*?)^( *)\{\{end\}\}\n(\n?)/gm;
+  return text.replace(
+    part,
+    (_all, which: string, name: string, there: string, indent: string, blank: string) => {
+      const table = name === "goals" ? formatGoals(measures) : formatSection(name, measures);
+      const kept = (table === "") === (which === "unless") ? there : "";
+      return indent === "" ? kept : kept + blank;
+    },
+  );
 }
 
 /** The report for a terminal. */

@@ -7,6 +7,7 @@ import {
   STANDALONE,
   type SuiteName,
 } from "../measure.ts";
+import { BESIDE_SCENARIO, LIMIT, LIMIT_METRICS, NOBODY, PAIR_METRIC } from "../network/limited.ts";
 import { PROGRAMMING_SUBJECTS } from "../routes/programmer-names.ts";
 import { quotientInterval } from "../statistics.ts";
 import { formatRatio, formatTable } from "./format.ts";
@@ -22,6 +23,8 @@ export interface Goal {
   readonly by: { readonly subject: RegExp } | { readonly scenario: RegExp };
   /** The ratio that it shall not exceed. */
   readonly most: number;
+  /** The ratio that it shall not be below. Of several scenarios that one counts whose ratio is farthest from 1. */
+  readonly least?: number;
 }
 
 /** The system's own plugins come before newer ones. */
@@ -32,6 +35,13 @@ const SEQUENTIAL = /^sequential, empty node$/;
 const BURST = /^burst of (\d+), \1 at once$/;
 const ROUTES = /^[\d,]+ routes, from none to all$/;
 const served = { suite: "cni", subject: SERVED, by: PEER } as const;
+
+const PORTS = /^chain: portmap \+ bandwidth$/;
+const PORTS_AMONG = /^chain: portmap \+ bandwidth, \d+ pods hold ports$/;
+/** Any rate, where runtimes ask for a limit as they do: without a burst. */
+const LIMITS = /^limit of \d+ [MG]bit\/s(, IPv6)?$/;
+const EXACT = { suite: "network", subject: SERVED, least: 0.9, most: 1.1 } as const;
+const BY_LIMIT = { subject: new RegExp(`^${LIMIT}$`) };
 
 const BY_FLOOR = { subject: new RegExp(`^${FLOOR}$`) };
 
@@ -86,6 +96,45 @@ export const GOALS: readonly Goal[] = [
     by: { scenario: /^a \/16 range, 0 % full$/ },
     most: 1.1,
   },
+  { ...served, figure: "ADD with host port and limits, served", scenario: PORTS, metric: "ADD", most: 0.12 },
+  { ...served, figure: "DEL with host port and limits, served", scenario: PORTS, metric: "DEL", most: 0.15 },
+  {
+    ...served,
+    figure: "ADD with host port and limits, served, where others hold ports, to none",
+    scenario: PORTS_AMONG,
+    metric: "ADD",
+    by: { scenario: PORTS },
+    most: 1.3,
+  },
+  {
+    ...served,
+    figure: "DEL with host port and limits, served, where others hold ports, to none",
+    scenario: PORTS_AMONG,
+    metric: "DEL",
+    by: { scenario: PORTS },
+    most: 1.3,
+  },
+  {
+    ...EXACT,
+    figure: "what a pod with a limit receives, at the least exact rate",
+    scenario: LIMITS,
+    metric: LIMIT_METRICS.ingress,
+    by: BY_LIMIT,
+  },
+  {
+    ...EXACT,
+    figure: "what a pod with a limit sends, at the least exact rate",
+    scenario: LIMITS,
+    metric: LIMIT_METRICS.egress,
+    by: BY_LIMIT,
+  },
+  {
+    ...EXACT,
+    figure: "throughput of unlimited pods beside limited ones",
+    scenario: new RegExp(`^${BESIDE_SCENARIO}$`),
+    metric: PAIR_METRIC,
+    by: { subject: new RegExp(`^${NOBODY}$`) },
+  },
   {
     figure: "routes to 5,000 peers, by netlink",
     suite: "routes",
@@ -124,18 +173,29 @@ export function judgeGoals(measures: readonly Measure[], goals: readonly Goal[] 
   const isServed = measures.some(({ subject }) => subject === STANDALONE);
   return goals.flatMap((goal): Finding[] => {
     if (goal.suite === "cni" && !isServed) return [];
-    const measure = find(measures, goal, goal.scenario);
-    const found = measure === undefined ? null : relate(measures, goal, measure);
-    if (measure === undefined || found === null) return [];
-    const { ratio, high } = found;
-    const isSure = high <= goal.most && measure.turns >= LEAST_TURNS;
-    const verdict = ratio > goal.most ? "no" : isSure ? "yes" : "likely";
-    return [{ goal, measure, ...found, verdict }];
+    const related = find(measures, goal, goal.scenario).flatMap((measure) => {
+      const found = relate(measures, goal, measure);
+      return found === null ? [] : [{ measure, ...found }];
+    });
+    const [found] = goal.least === undefined ? related : related.toSorted(byDistance);
+    return found === undefined ? [] : [{ goal, ...found, verdict: judge(goal, found) }];
   });
 }
 
-function find(measures: readonly Measure[], goal: Goal, scenario: RegExp): Measure | undefined {
-  return measures.find(
+/** The one farthest from 1 first. */
+function byDistance(a: { readonly ratio: number }, b: { readonly ratio: number }): number {
+  const distance = ({ ratio }: { readonly ratio: number }) => Math.abs(Math.log(ratio));
+  return distance(b) - distance(a);
+}
+
+function judge({ least = 0, most }: Goal, found: Pick<Finding, "measure" | "ratio" | "low" | "high">) {
+  const { measure, ratio, low, high } = found;
+  if (ratio > most || ratio < least) return "no";
+  return low >= least && high <= most && measure.turns >= LEAST_TURNS ? "yes" : "likely";
+}
+
+function find(measures: readonly Measure[], goal: Goal, scenario: RegExp): Measure[] {
+  return measures.filter(
     (measure) =>
       measure.suite === goal.suite &&
       measure.metric === goal.metric &&
@@ -150,14 +210,15 @@ function relate(
   measure: Measure,
 ): (Interval & { readonly by: string; readonly ratio: number }) | null {
   if ("scenario" in goal.by) {
-    const other = find(measures, goal, goal.by.scenario);
+    const [other] = find(measures, goal, goal.by.scenario);
     return other === undefined ? null : { by: other.scenario, ...quotientInterval(measure, other) };
   }
   const { subject } = goal.by;
   const found = measure.ratios.find(({ to }) => subject.test(to));
   if (found === undefined) return null;
   const { to, ratio, low, high } = found;
-  return { by: to, ratio, low, high };
+  // Of a limit the scenario tells which one.
+  return { by: to === LIMIT ? measure.scenario : to, ratio, low, high };
 }
 
 /** The table of goals in Markdown; empty text when the run says nothing of any. */
@@ -170,7 +231,7 @@ export function formatGoals(measures: readonly Measure[]): string {
       goal.figure,
       by,
       verdict,
-      `≤ ${goal.most}×`,
+      goal.least === undefined ? `≤ ${goal.most}×` : `${goal.least}–${goal.most}×`,
       formatRatio(ratio, measure),
       floor === undefined ? "" : formatRatio(floor, measure),
     ];

@@ -1,13 +1,15 @@
 import type { Measure } from "../measure.ts";
+import { PAIR_METRIC } from "../network/limited.ts";
 import { formatLong, formatPivot, type Selection, select } from "./tables.ts";
 
 /** One table of the report. */
 interface Section extends Selection {
   readonly title: string;
-  /** A row for each subject, or for each scenario. */
-  readonly form: "long" | "pivot";
+  /** A row for each subject, or for each scenario; "given": for each scenario, beside a value that is known. */
+  readonly form: "long" | "pivot" | "given";
 }
 
+const UNLIMITED = new RegExp(`^${PAIR_METRIC}$`);
 const FILL = /^\/\d+, [\d.]+ % full$/;
 
 /** Every table, by the name that the template calls it by. */
@@ -20,6 +22,13 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   },
   "cni.add": { title: "ADD", suite: "cni", metric: /^ADD$/, form: "long" },
   "cni.del": { title: "DEL", suite: "cni", metric: /^DEL$/, form: "long" },
+  "cni.host-ports": {
+    title: "A host port and limits",
+    suite: "cni",
+    metric: /^(ADD|DEL)$/,
+    scenario: /^chain: portmap/,
+    form: "pivot",
+  },
   "cni.burst": { title: "All pods of a node", suite: "cni", metric: /^(burst|drain)$/, form: "long" },
   "cni.burst-cpu": {
     title: "Processor time for all pods of a node",
@@ -102,6 +111,8 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   "routes.agent": { title: "A whole agent", suite: "routes", metric: /^agent/, form: "long" },
   "network.throughput": { title: "Throughput", suite: "network", metric: /throughput/, form: "long" },
   "network.round-trip": { title: "Round trips", suite: "network", metric: /^round trip/, form: "long" },
+  "network.limits": { title: "Limits", suite: "network", metric: /^(in|e)gress/, form: "given" },
+  "network.beside": { title: "Beside limited pods", suite: "network", metric: UNLIMITED, form: "long" },
   "network.connect": { title: "New connections", suite: "network", metric: /connect/, form: "long" },
 };
 
@@ -115,7 +126,7 @@ export function formatSection(name: string, measures: readonly Measure[]): strin
   return units
     .map((unit) => {
       const same = found.filter((measure) => measure.unit === unit);
-      return section.form === "long" ? formatLong(same) : formatPivot(same);
+      return section.form === "long" ? formatLong(same) : formatPivot(same, section.form === "given");
     })
     .join("\n\n");
 }

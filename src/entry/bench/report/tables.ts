@@ -61,9 +61,10 @@ export function formatLong(measures: readonly Measure[]): string {
 
 /**
  * A row for each scenario and metric, a column for each subject with its median; behind the first subject its 95th
- * percentile and interval, behind each other its ratio to the first. Empty text where the run has none of them.
+ * percentile and interval, unless its value is given and was not measured, behind each other its ratio to the first.
+ * Empty text where the run has none of them.
  */
-export function formatPivot(measures: readonly Measure[]): string {
+export function formatPivot(measures: readonly Measure[], isGiven = false): string {
   const subjects = distinct(measures, "subject");
   const [first, ...others] = subjects;
   const [any] = measures;
@@ -73,8 +74,7 @@ export function formatPivot(measures: readonly Measure[]): string {
     "scenario",
     ...(hasMetrics ? ["metric"] : []),
     `${first} ${any.unit}`,
-    "p95",
-    "±%",
+    ...(isGiven ? [] : ["p95", "±%"]),
     ...others.flatMap((subject) => [subject, `× ${first}`]),
   ];
   const rows = distinct(measures, "scenario").flatMap((scenario) =>
@@ -91,9 +91,8 @@ export function formatPivot(measures: readonly Measure[]): string {
       return [
         scenario,
         ...(hasMetrics ? [metric] : []),
-        ...(own === undefined
-          ? ["", "", ""]
-          : [formatNumber(own.median), formatNumber(own.p95), formatSpread(own)]),
+        own === undefined ? "" : formatNumber(own.median),
+        ...(isGiven ? [] : own === undefined ? ["", ""] : [formatNumber(own.p95), formatSpread(own)]),
         ...others.flatMap((subject) => {
           const other = found(subject);
           const ratio = other?.ratios.find(({ to }) => to === first);

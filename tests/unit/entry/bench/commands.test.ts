@@ -32,6 +32,7 @@ describe("minicni bench", () => {
     ["an unknown benchmark", ["walks"]],
     ["a report without a place for it", ["report", "results.json"]],
     ["a suite's option for another suite", ["cni", "--nodes", "3"]],
+    ["a choice of scenarios where there is none", ["alloc", "--only", "x"]],
   ])("refuses %s", async (_what, args) => {
     const { exitCode, printed, told } = await bench(...args);
     expect([exitCode, printed]).toEqual([2, ""]);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type Measure, SERVED, STANDALONE } from "../../../../src/entry/bench/measure.ts";
+import { LIMIT, LIMIT_METRICS } from "../../../../src/entry/bench/network/limited.ts";
 import { formatGoals, GOALS, judgeGoals } from "../../../../src/entry/bench/report/goals.ts";
 
 const PEER = "bridge + host-local 1.1.1";
@@ -75,6 +76,59 @@ describe("judgeGoals", () => {
     const found = judgeGoals([empty, full, ...others]).find(({ by }) => by.startsWith("a /16"));
     expect([found?.by, found?.verdict]).toEqual(["a /16 range, 0 % full", "yes"]);
     expect(found?.ratio).toBeCloseTo(1.05);
+  });
+
+  test("takes host ports beside others' beside those on an empty node", () => {
+    const scenario = "chain: portmap + bandwidth";
+    const one = measure({ scenario, ratios: [to(PEER, 0.1)], low: 3.99, high: 4.01 });
+    const among = measure({
+      scenario: `${scenario}, 100 pods hold ports`,
+      median: 5.6,
+      low: 5.59,
+      high: 5.61,
+    });
+    expect(verdicts([one, among])).toEqual([
+      ["ADD with host port and limits, served", PEER, "yes"],
+      ["ADD with host port and limits, served, where others hold ports, to none", scenario, "no"],
+    ]);
+  });
+
+  describe("of limits", () => {
+    const limited = (scenario: string, ratio: number, rest: Partial<Measure> = {}) =>
+      measure({
+        suite: "network",
+        metric: LIMIT_METRICS.ingress,
+        scenario,
+        ratios: [to(LIMIT, ratio, 0.01)],
+        ...rest,
+      });
+
+    test.each([
+      ["yes", [0.95, 0.96], "limit of 1 Mbit/s"],
+      ["yes", [1, 0.92], "limit of 1 Gbit/s"],
+      ["yes", [1.05, 1], "limit of 1 Mbit/s"],
+      ["likely", [0.905, 1], "limit of 1 Mbit/s"],
+      ["likely", [1, 1.095], "limit of 1 Gbit/s"],
+      ["no", [0.8, 0.96], "limit of 1 Mbit/s"],
+      ["no", [1, 1.2], "limit of 1 Gbit/s"],
+    ] as const)("%s: goes by the least exact one of %j", (verdict, [slow, fast], by) => {
+      const measures = [limited("limit of 1 Mbit/s", slow), limited("limit of 1 Gbit/s", fast)];
+      expect(verdicts(measures)).toEqual([
+        ["what a pod with a limit receives, at the least exact rate", by, verdict],
+      ]);
+    });
+
+    test("leaves a burst that was chosen, and others, out", () => {
+      const scenario = "limit of 10 Mbit/s, burst of 0.1 s";
+      const theirs = limited("limit of 10 Mbit/s", 90, { subject: "bandwidth 1.1.1" });
+      expect(verdicts([limited(scenario, 2), theirs])).toEqual([]);
+    });
+
+    test("shows both ends of what is wanted", () => {
+      expect(formatGoals([limited("limit of 1 Mbit/s", 0.95)])).toContain(
+        "| yes | 0.9–1.1× | 0.95× (0.94–0.96) |",
+      );
+    });
   });
 
   test("says nothing of what was not measured, nor of runs from before agents served calls", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Measure } from "../../../../src/entry/bench/measure.ts";
+import { LIMIT } from "../../../../src/entry/bench/network/limited.ts";
 import { formatBars } from "../../../../src/entry/bench/report/bars.ts";
 import { formatDocument, formatSummary } from "../../../../src/entry/bench/report/document.ts";
 import { formatNumber } from "../../../../src/entry/bench/report/format.ts";
@@ -77,6 +78,13 @@ describe("tables", () => {
       ["scenario", "ours ms", "p95", "±%", "peer", "× ours"],
       ["empty", "10.0", "15.0", "2.00", "31.3", "3.13× (2.84–3.47)"],
       ["full", "12.0", "18.0", "26.0 ≈", "1,235", "123× (112–137)"],
+    ]);
+  });
+
+  test("formatPivot leaves out how well a value is known that was given", () => {
+    expect(cells(formatPivot(MEASURES.slice(0, 2), true)).toSpliced(1, 1)).toEqual([
+      ["scenario", "ours ms", "peer", "× ours"],
+      ["empty", "10.0", "31.3", "3.13× (2.84–3.47)"],
     ]);
   });
 
@@ -169,6 +177,26 @@ describe("the page", () => {
       expect(text).not.toContain("{{");
     }
     expect(formatSummary(more)).toContain("routes to 5,000 peers, by netlink");
+  });
+
+  test("says of host ports and limits what a run's chains were", () => {
+    const old = {
+      ...RESULTS,
+      measures: RESULTS.measures.filter(({ scenario }) => !/^(chain: portmap|limit)/.test(scenario)),
+    };
+    const theirs = "`portmap` and `bandwidth` are the reference's own programs in all chains";
+    const before = formatDocument(old)["benchmarks.md"] ?? "";
+    expect([before.includes(theirs), before.includes("## Limits of pods")]).toEqual([true, false]);
+    const measures = [
+      measure("chain: portmap + bandwidth", "minicni", 5),
+      measure("limit of 1 Mbit/s", LIMIT, 1, { suite: "network", metric: "ingress", unit: "Mbit/s" }),
+    ];
+    const page = formatDocument({ ...old, measures: [...old.measures, ...measures] })["benchmarks.md"] ?? "";
+    expect([page.includes(theirs), page.includes("one call of ours")]).toEqual([false, true]);
+    expect(page).toMatch(/^\| limit of 1 Mbit\/s +\| +1\.00 \|$/m);
+    // A list or a table that runs into what comes behind it would be no such thing any more.
+    const runsOn = [before, page].map((text) => /[^\n]\n(?:## |\| scenario)/.exec(text)?.[0] ?? null);
+    expect(runsOn).toEqual([null, null]);
   });
 
   test("of a partial run says so, and says where it has nothing", () => {

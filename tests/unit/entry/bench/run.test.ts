@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { QUICK, type Suite } from "../../../../src/entry/bench/context.ts";
+import { isWanted, QUICK, type Suite } from "../../../../src/entry/bench/context.ts";
 import type { Measure, SuiteName } from "../../../../src/entry/bench/measure.ts";
 import type { Results } from "../../../../src/entry/bench/results.ts";
 import { runSuites } from "../../../../src/entry/bench/run.ts";
@@ -24,15 +24,16 @@ const MEASURE: Measure = {
 /** A run of these suites; what was saved meanwhile, what a person was told. `load`: of /proc/loadavg. */
 async function run(
   suites: Partial<Record<SuiteName, Suite>>,
-  settings: { readonly interruptAfter?: number; readonly load?: number } = {},
+  settings: { readonly interruptAfter?: number; readonly load?: number; readonly only?: string } = {},
 ) {
   const host = createFakeMachine("/nonexistent");
   const saved: Results[] = [];
   const told: string[] = [];
-  const { interruptAfter = Number.POSITIVE_INFINITY, load = 0 } = settings;
+  const { interruptAfter = Number.POSITIVE_INFINITY, load = 0, only } = settings;
   const outcome = await runSuites({
     suites: new Map(Object.entries(suites) as [SuiteName, Suite][]),
     effort: QUICK,
+    only,
     peers: [],
     self: ["/bin/false"],
     host,
@@ -66,6 +67,18 @@ describe("runSuites", () => {
       [true, 1, "quick: shows that it works, not how fast it is"],
     ]);
     expect(told).toEqual(["alloc: counting", "note: no peers here"]);
+  });
+
+  test("tells suites which scenarios are wanted, and marks what is not all of them", async () => {
+    const wanted: string[] = [];
+    const suite: Suite = async (context) => {
+      wanted.push(...["chain: ipMasq", "sequential"].filter((scenario) => isWanted(context, scenario)));
+    };
+    const { results } = await run({ cni: suite }, { only: "chain" });
+    expect(wanted).toEqual(["chain: ipMasq"]);
+    expect(results.marks).toContain('partial: only scenarios with "chain"');
+    await run({ cni: suite });
+    expect(wanted).toEqual(["chain: ipMasq", "chain: ipMasq", "sequential"]);
   });
 
   test("measures nothing when the results can't be kept", async () => {

@@ -2,7 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { createFamily, parseMemoryReport } from "../../../../src/entry/bench/cni/memory.ts";
-import { describeChain, describePlugins, NO_EXTRAS } from "../../../../src/entry/bench/cni/plugins.ts";
+import {
+  describeChain,
+  describePlugins,
+  LIMITS,
+  NO_EXTRAS,
+} from "../../../../src/entry/bench/cni/plugins.ts";
 import { installPrograms } from "../../../../src/entry/bench/cni/programs.ts";
 import { judgeCalls } from "../../../../src/entry/bench/cni/serving.ts";
 import { readLauncher } from "../../../../src/host/launcher.ts";
@@ -49,6 +54,26 @@ describe("plugin sets", () => {
     const folders = { dataDir: "/d", stateDir: "/s" };
     const variables = sets.map((set) => describeChain(set, folders, NO_EXTRAS, 0).map(({ env }) => env));
     expect(variables).toEqual([[{ MINICNI_SOCKET: "/s/cni.sock" }], [{}], [{}]]);
+  });
+
+  test("of a network with host ports and limits are one call of ours, and three programs of a peer", () => {
+    const folders = { dataDir: "/d", stateDir: "/s" };
+    const extras = { ...NO_EXTRAS, hostPort: true, limits: LIMITS };
+    const chains = sets.map((set) => describeChain(set, folders, extras, 7));
+    const mappings = { portMappings: [{ hostPort: 20_007, containerPort: 80, protocol: "tcp" }] };
+    expect(
+      chains.map((chain) => chain.map(({ argv, conf }) => [argv[0], conf.type, conf.runtimeConfig])),
+    ).toEqual([
+      [[programs.launcher, "minicni", { ...mappings, bandwidth: LIMITS }]],
+      [[programs.standalone, "minicni", { ...mappings, bandwidth: LIMITS }]],
+      [
+        ["/usr/lib/cni/bridge", "bridge", undefined],
+        ["/usr/lib/cni/portmap", "portmap", mappings],
+        ["/usr/lib/cni/bandwidth", "bandwidth", { bandwidth: LIMITS }],
+      ],
+    ]);
+    const plain = sets.flatMap((set) => describeChain(set, folders, NO_EXTRAS, 7));
+    expect(plain.map(({ conf }) => "runtimeConfig" in conf)).toEqual([false, false, false]);
   });
 });
 

@@ -38,7 +38,7 @@ export function asksForBandwidth(raw: RawNetConf): boolean {
 
 /**
  * The limits that a configuration asks for, in the words of the plugin bandwidth: bits per second and bits, those of the
- * runtime before those of the file. Throws code 7; DEL must not look at them (ctrd#9064).
+ * file before those of the runtime. Throws code 7; DEL must not look at them (ctrd#9064).
  */
 export function parseBandwidth(raw: RawNetConf): BandwidthWish {
   const chosen = chosenKeys(raw);
@@ -50,11 +50,14 @@ export function parseBandwidth(raw: RawNetConf): BandwidthWish {
   };
 }
 
-/** The runtime's wish for this pod where it has one, else what the file says for all; null: neither does. */
+/**
+ * What the file says for all pods, else the runtime's wish for this one; null: neither does. The reference's order: who
+ * writes an annotation must not be able to lift the administrator's limit.
+ */
 function chosenKeys(raw: RawNetConf): { readonly keys: Keys; readonly where: string } | null {
+  if (hasAny(raw)) return { keys: raw, where: "" };
   const own = raw.runtimeConfig?.bandwidth;
-  if (own && hasAny(own)) return { keys: own, where: "runtimeConfig.bandwidth." };
-  return hasAny(raw) ? { keys: raw, where: "" } : null;
+  return own && hasAny(own) ? { keys: own, where: "runtimeConfig.bandwidth." } : null;
 }
 
 function hasAny({ ingressRate, ingressBurst, egressRate, egressBurst }: Keys): boolean {

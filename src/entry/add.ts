@@ -24,7 +24,7 @@ import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { chooseDns, isGateway, readOptions, withGateways } from "./desired.ts";
 import { attachmentLinks, detach, removeLinks } from "./detach.ts";
 import { refuseDoubled } from "./doubled.ts";
-import { claimPorts, describeClaim, finishPorts, readHostPorts } from "./host-ports/index.ts";
+import { describeClaim, finishPorts, loadHostPorts, readHostPorts } from "./host-ports/when-asked.ts";
 import { masqueradeBackend } from "./masquerade.ts";
 import { awaitNode } from "./node.ts";
 import { flushTaken } from "./released.ts";
@@ -42,7 +42,7 @@ export async function add(call: Call, host: Host): Promise<string> {
   await awaitNode(conf, host);
   const options = readOptions(conf, environment, host);
   refuseDoubled(call, host);
-  const asked = readHostPorts(conf, host);
+  const asked = await readHostPorts(conf, host);
   const source = addressSource(call, host);
   const take = hasNoAddresses(conf.raw) ? takeNothing : source.prepare();
   return host.withAttachmentLock(attachmentLock(conf), formatKey(key), async () => {
@@ -58,10 +58,10 @@ export async function add(call: Call, host: Host): Promise<string> {
         ...options,
         routes: taken.routes,
       });
-      const claim = asked && describeClaim(asked, key, conf.bridge, addresses);
+      const claim = await describeClaim(asked, key, conf.bridge, addresses);
       const reserved = describeRecord(begun, attachment, claim);
       writeRecord(host, conf.stateDir, key, reserved);
-      if (claim !== null) await claimPorts(claim, conf.stateDir, host);
+      if (claim !== null) await (await loadHostPorts()).claimPorts(claim, conf.stateDir, host);
       await finishPorts(addressesOf(addresses), conf.stateDir, host);
       await flushTaken(conf, addressesOf(addresses), host);
       const bridge = await attach(call, attachment, taken.subnets, claim, host);

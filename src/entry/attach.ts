@@ -6,7 +6,7 @@ import type { Prefix } from "../net/prefix.ts";
 import { type Attachment, planAttach } from "../topology/attachment.ts";
 import { type BridgeWish, bridgeWish, ensureBridge } from "./bridge.ts";
 import type { Call } from "./call.ts";
-import { openPorts } from "./host-ports/index.ts";
+import { loadHostPorts } from "./host-ports/when-asked.ts";
 import { addMasquerade, masqueradeBackend } from "./masquerade.ts";
 import { addSpoofCheck } from "./spoof.ts";
 
@@ -33,8 +33,9 @@ export async function attach(
   if (conf.raw.macspoofchk === true) {
     await addSpoofCheck(conf, { hostVeth: attachment.hostVeth, mac: attachment.podMac }, host);
   }
-  // Side by side: rules are another program's work.
-  const opened = claim === null ? null : openPorts(claim, conf.stateDir, host);
+  // Side by side: rules are another program's work, which has to be begun before messages to the kernel hold this thread.
+  const opened = claim === null ? null : (await loadHostPorts()).openPorts(claim, conf.stateDir, host);
+  if (opened !== null) await new Promise(setImmediate);
   const [ports, links] = await Promise.allSettled([opened, host.execute(planAttach(attachment))]);
   if (links.status === "rejected") throw explain(links.reason, attachment);
   if (ports.status === "rejected") throw ports.reason;
@@ -62,7 +63,7 @@ async function makeBridge(wish: BridgeWish, host: Host) {
 /** What the kernel says in two words, in the words of who has to act on it. */
 function explain(error: unknown, { key, netns, hostVeth, bridge }: Attachment): unknown {
   if (!(error instanceof ExecuteError)) return error;
-  if (error.step.op === "link.add" && /File exists/.test(error.stderr)) {
+  if (error.step.op === "link.add" && error.step.link.kind === "veth" && /File exists/.test(error.stderr)) {
     return new CniError(
       CNI_CODE.invalidEnvironment,
       `CNI_IFNAME=${key.ifname} already exists in CNI_NETNS=${netns}`,

@@ -16,7 +16,7 @@ import { addressSource } from "./addresses.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { shapingFaults, tuningFaults } from "./check-links.ts";
 import { isGateway } from "./desired.ts";
-import { portRuleFaults } from "./host-ports/index.ts";
+import { loadHostPorts } from "./host-ports/when-asked.ts";
 import { masqueradeFaults } from "./masquerade.ts";
 import { spoofFaults } from "./spoof.ts";
 
@@ -197,7 +197,9 @@ async function ruleFaults(
     ...(record.masquerade === null ? [] : await masqueradeFaults(conf, record.masquerade, host)),
     ...(record.spoofCheck ? await spoofFaults(conf, { hostVeth, mac: record.podMac }, host) : []),
     ...(record.vlan === null ? [] : await vlanFaults(hostVeth, record.vlan, host)),
-    ...(record.hostPorts === null ? [] : await portRuleFaults(key, conf.stateDir, host)),
+    ...(record.hostPorts === null
+      ? []
+      : await (await loadHostPorts()).portRuleFaults(key, conf.stateDir, host)),
   ];
 }
 

@@ -7,7 +7,7 @@ import { planLinksRemoval } from "../topology/attachment.ts";
 import type { AddressSource } from "./addresses.ts";
 import { attempt } from "./attempt.ts";
 import type { Call } from "./call.ts";
-import { closePorts, mayHavePorts } from "./host-ports/index.ts";
+import { loadHostPorts, mayHavePorts } from "./host-ports/when-asked.ts";
 import { removeUnusedMasquerade } from "./masquerade.ts";
 import { flushReleased } from "./released.ts";
 import { removeUnusedSpoofChecks } from "./spoof.ts";
@@ -29,9 +29,14 @@ export async function detach(
   const hadLink = links.length > 0;
   const { stateDir } = conf;
   // Side by side: the kernel lets both wait. Behind both the address is free for somebody else.
-  const closed = mayHavePorts(record, stateDir, host)
-    ? attempt("could not remove the rules of host ports", host, () => closePorts([key], stateDir, host))
-    : null;
+  const ports = mayHavePorts(record, stateDir, host) ? await loadHostPorts() : null;
+  const closed =
+    ports === null
+      ? null
+      : attempt("could not remove the rules of host ports", host, () =>
+          ports.closePorts([key], stateDir, host),
+        );
+  if (closed !== null) await new Promise(setImmediate);
   const [removed] = await Promise.allSettled([removeLinks(links, host), closed]);
   if (removed.status === "rejected") throw removed.reason;
   const held = source.held(key, knownAddresses(record));

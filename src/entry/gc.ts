@@ -13,7 +13,7 @@ import { addressSource } from "./addresses.ts";
 import { attachmentLock, type Call, formatKey } from "./call.ts";
 import { detach } from "./detach.ts";
 import { toCniError } from "./errors.ts";
-import { closePorts } from "./host-ports/index.ts";
+import { closePorts } from "./host-ports/when-asked.ts";
 import { removeUnusedMasquerade } from "./masquerade.ts";
 import { attachmentsOf } from "./network.ts";
 import { flushReleased } from "./released.ts";

@@ -19,7 +19,7 @@ import { refuseOwnNamespace } from "./cni.ts";
 import { readIpam, readOptions, readRoutes } from "./desired.ts";
 import { attachmentLinks } from "./detach.ts";
 import { toCniError } from "./errors.ts";
-import { describeClaim, planPorts, readHostPorts } from "./host-ports/index.ts";
+import { describeClaim, loadHostPorts, readHostPorts } from "./host-ports/when-asked.ts";
 import { masqueradeBackend, planMissingMasquerade } from "./masquerade.ts";
 
 const USAGE = "minicni plan attach --config FILE --netns PATH [--ifname eth0] [--container-id ID]";
@@ -114,8 +114,8 @@ async function describe({ key, environment, conf }: Call, host: Host): Promise<P
   const addresses = allocate(sets, requested, ledger, createWasmPool);
   const routes = readRoutes(conf);
   const attachment = describeAttachment(key, environment.netns, addresses, { ...options, routes });
-  const asked = readHostPorts(conf, host);
-  const claim = asked && describeClaim(asked, key, conf.bridge, addresses);
+  const asked = await readHostPorts(conf, host);
+  const claim = await describeClaim(asked, key, conf.bridge, addresses);
   const backend = masqueradeBackend(conf, host);
   const subnets = sets.flatMap((set) => set.map(({ subnet }) => subnet));
   const port = { hostVeth: attachment.hostVeth, mac: attachment.podMac };
@@ -124,6 +124,6 @@ async function describe({ key, environment, conf }: Call, host: Host): Promise<P
     ...(backend === null ? [] : await planMissingMasquerade(conf, subnets, backend, host)),
     ...(conf.raw.macspoofchk === true ? planSpoofCheck(conf.network, port) : []),
     ...planAttach(attachment),
-    ...(claim === null ? [] : await planPorts(claim, conf.stateDir, host)),
+    ...(claim === null ? [] : await (await loadHostPorts()).planPorts(claim, conf.stateDir, host)),
   ];
 }

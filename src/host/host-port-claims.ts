@@ -71,9 +71,14 @@ function ledgerPath(stateDir: string): string {
   return `${hostPortsFolder(stateDir)}/claims.json`;
 }
 
-/** Taken for each change of the claims; there since the first one. */
+/** Taken for each change of the claims; not in their folder, which tells whether there ever was a claim. */
 export function claimsLock(stateDir: string): string {
-  return `${hostPortsFolder(stateDir)}/claims.lock`;
+  return `${stateDir}/hostports.lock`;
+}
+
+/** Taken for each change of the rules. */
+export function portRulesLock(stateDir: string): string {
+  return `${stateDir}/portrules.lock`;
 }
 
 /** A claim as a record keeps it. */
@@ -120,7 +125,10 @@ export function parseHostPorts(
  */
 export function readLedger(host: Host, stateDir: string): HostPortLedger | null {
   const text = host.readFile(ledgerPath(stateDir));
-  if (text === null) return host.isFile(claimsLock(stateDir)) ? null : EMPTY_LEDGER;
+  // The folder comes with the first claim, as the temporary file of it: with anything else in it the claims were lost.
+  const isBeginning = (name: string) => name === "claims.json.tmp";
+  if (text === null)
+    return host.listFolder(hostPortsFolder(stateDir)).every(isBeginning) ? EMPTY_LEDGER : null;
   const kept = ledgers.of(text);
   return kept === null || kept.bootId !== host.bootId() ? null : kept.ledger;
 }
@@ -205,8 +213,8 @@ const settledReader = new Reader((json): Settled | null => {
 
 /** Keeps what the kernel has now; null: that is not known. */
 export function writeSettled(host: Host, stateDir: string, settled: Settled | null): void {
-  if (settled === null) host.removeFile(settledPath(stateDir));
-  else host.writeFile(settledPath(stateDir), JSON.stringify(settled));
+  // A file in any case: see readLedger.
+  host.writeFile(settledPath(stateDir), JSON.stringify(settled));
 }
 
 function parseJson(text: string): unknown {

@@ -57,3 +57,8 @@ export function isIfbName(name: string): boolean {
     name.startsWith(`${HOST_VETH_PREFIX}i`) && /^[0-9a-f]{10}$/.test(name.slice(HOST_VETH_PREFIX.length + 1))
   );
 }
+
+/** Whether a link's name is that of a link that comes and goes with a pod. */
+export function isPodLinkName(name: string): boolean {
+  return isHostVethName(name) || isIfbName(name);
+}

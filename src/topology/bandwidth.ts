@@ -26,7 +26,7 @@ export const UNLIMITED: Limits = { ingress: null, egress: null };
 /**
  * The burst that nobody chose. 20 ms of the rate, so that a timer that is late by a few ticks loses nothing; of slower
  * pods a large send of TCP (64 KiB, GSO) where that takes at most 50 ms, and 32 KiB in any case. Measured by 5 s of TCP:
- * with 32 KiB IPv6 lost 9 % of 10 Mbit/s, with more than that a third of 1 Mbit/s (half a second of queue, then timeouts).
+ * with 32 KiB IPv6 lost 9 % of 10 Mbit/s, with 64 KiB often a third of 1 Mbit/s (half a second of queue, then timeouts).
  */
 const BURST = { seconds: 0.02, large: 64 * 1024, largeSeconds: 0.05, least: 32 * 1024 } as const;
 /** Seconds that a packet may wait, as in the reference (latencyInMillis of plg:plugins/meta/bandwidth). */
@@ -95,8 +95,10 @@ export function shapingSteps(port: ShapedPort, settings: LinkSettings): Step[] {
       undo: { op: "link.del", name: ifb },
       isAtomic: true,
     },
-    { op: "link.set", netns: HOST, name: ifb, set: { ...settings, up: true }, why: sent },
+    { op: "link.set", netns: HOST, name: ifb, set: settings, why: sent },
+    // Before it is up: to replace the queue of a link that runs, the kernel waits for all who may be sending (dev_deactivate).
     bucketStep(ifb, egress, sent),
+    { op: "link.set", netns: HOST, name: ifb, set: { up: true }, why: sent },
     { op: "qdisc.ingress", netns: HOST, dev: hostVeth, why: sent },
     { op: "filter.redirect", netns: HOST, dev: hostVeth, to: ifb, why: sent },
   ];

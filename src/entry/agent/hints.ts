@@ -1,5 +1,5 @@
 import type { KernelHint } from "../../host/machine.ts";
-import { isHostVethName } from "../../net/ifname.ts";
+import { isPodLinkName } from "../../net/ifname.ts";
 
 /** The flags of a link that nobody took down; one without carrier (the last pod has gone) has them too. */
 const IS_UP = /<[^>]*\bUP\b[^>]*>/;
@@ -13,7 +13,7 @@ export type HintVerdict = "ignore" | "look" | "bridge" | "forget";
  */
 export function judgeHint({ kind, dev, text, isDelete }: KernelHint, bridge: string): HintVerdict {
   if (kind === "rule") return "forget";
-  if (dev !== null && isHostVethName(dev)) return "ignore";
+  if (dev !== null && isPodLinkName(dev)) return "ignore";
   if (dev === bridge && (kind === "address" || kind === "link") && isDelete) return "bridge";
   // Ports that come and go change the bridge's state, and its link-local address when it has none yet.
   if (dev === bridge && kind === "link") return IS_UP.test(text) ? "ignore" : "bridge";

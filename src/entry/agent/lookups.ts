@@ -1,6 +1,6 @@
 import type { Host } from "../../host/machine.ts";
 import { type Address, FAMILIES, isSameAddress } from "../../net/address.ts";
-import { isHostVethName } from "../../net/ifname.ts";
+import { isPodLinkName } from "../../net/ifname.ts";
 import type { ClusterNode } from "../../net/node.ts";
 import { contains } from "../../net/prefix.ts";
 import { FLAG_GATEWAY, FLAG_ONLINK, ROUTE_WORDS, type RouteTable, WORD } from "../../plan/route-table.ts";
@@ -152,7 +152,7 @@ function digestOf(table: RouteTable, links: readonly ObservedLink[]): string {
       hash = Math.imul(hash ^ (words[at + offset] ?? 0), 0x01000193);
   }
   // Pods come and go without changing how a peer is reached.
-  const others = links.filter(({ name }) => !isHostVethName(name));
+  const others = links.filter(({ name }) => !isPodLinkName(name));
   const state = others.map(({ index, up }) => `${index}${up ? "" : "-"}`).join();
   return `${hash} ${state}`;
 }

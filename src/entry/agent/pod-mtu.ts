@@ -70,6 +70,8 @@ export function createPodMtu(
 function needsMtu(record: AttachmentRecord | null, mtu: number, host: Host): record is AttachmentRecord {
   if (record?.phase !== "complete" || record.kind !== "bridge" || record.bootId !== host.bootId())
     return false;
+  // args.cni.mtu: this pod's own.
+  if (record.tuning?.mtu !== undefined) return false;
   const present = host.link(record.hostVeth)?.mtu;
   // That of the wish as well: a pass that was cut short goes on.
   return record.mtu !== mtu && (present === record.mtu || present === mtu);

@@ -1,6 +1,6 @@
 import type { Host } from "../../host/machine.ts";
 import { FAMILIES, type Family, formatAddress, isSameAddress } from "../../net/address.ts";
-import { isHostVethName } from "../../net/ifname.ts";
+import { isPodLinkName } from "../../net/ifname.ts";
 import type { ClusterNode } from "../../net/node.ts";
 import type { ObservedLink } from "../../plan/state.ts";
 import { addressOf } from "../../topology/path.ts";
@@ -20,7 +20,7 @@ export function observeUnderlay(self: ClusterNode, links: readonly ObservedLink[
   const found = new Map<Family, ObservedLink>();
   const faults: string[] = [];
   const tunnels: readonly string[] = Object.values(TUNNEL_NAMES);
-  const candidates = links.filter(({ name }) => !isHostVethName(name) && !tunnels.includes(name));
+  const candidates = links.filter(({ name }) => !isPodLinkName(name) && !tunnels.includes(name));
   for (const family of FAMILIES) {
     const address = addressOf(self, family);
     if (address === null) continue;

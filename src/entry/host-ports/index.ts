@@ -5,10 +5,10 @@ import {
   hostPortsFolder,
   type KeptClaim,
   keepStaleTargets,
+  portRulesLock,
   staleTargets,
 } from "../../host/host-port-claims.ts";
 import type { Host } from "../../host/machine.ts";
-import type { AttachmentRecord } from "../../host/records.ts";
 import type { AttachmentKey } from "../../ipam/reservation.ts";
 import { type Address, formatAddress } from "../../net/address.ts";
 import { isOfFamily } from "../../net/host-port.ts";
@@ -25,7 +25,7 @@ import {
   shutLocalnets,
   withoutDead,
 } from "./ledger.ts";
-import { planSettle, portRulesLock, type SettleReport, settle } from "./settle.ts";
+import { planSettle, type SettleReport, settle } from "./settle.ts";
 
 export { type AskedPorts, claimPorts, describeClaim, readHostPorts } from "./claim.ts";
 
@@ -160,18 +160,12 @@ function flush(claims: readonly KeptClaim[], host: Host): void {
   host.flushPortFlows(targets, host.ownAddresses());
 }
 
-/** Whether an attachment has ports, or may have: nobody knows when its record is lost. */
-export function mayHavePorts(record: AttachmentRecord | null, stateDir: string, host: Host): boolean {
-  return record === null ? hasLedger(host, stateDir) : record.hostPorts !== null;
-}
-
 /** Takes the ports of attachments away, books and rules; those that have none count as done. */
 export async function closePorts(
   keys: readonly AttachmentKey[],
   stateDir: string,
   host: Host,
 ): Promise<void> {
-  if (!hasLedger(host, stateDir)) return;
   const targets: string[] = [];
   await changeLedger(stateDir, host, (ledger) => {
     const [gone, claims] = split(ledger.claims, (claim) => keys.some((key) => isOf(claim, key)));

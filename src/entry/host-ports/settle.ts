@@ -1,7 +1,7 @@
 import { ExecuteError, OverdueError } from "../../host/errors.ts";
 import {
   type HostPortLedger,
-  hostPortsFolder,
+  portRulesLock,
   readSettled,
   type Settled,
   writeSettled,
@@ -169,11 +169,6 @@ export async function planSettle(ledger: HostPortLedger, host: Host): Promise<Se
   if (ledger.places.length === 0) return NOTHING;
   const desired = describe(ledger, usableVariant(await variantOf(ledger, host), host));
   return planChanges(desired, await observe(desired, host));
-}
-
-/** The lock of all rules of host ports. */
-export function portRulesLock(stateDir: string): string {
-  return `${hostPortsFolder(stateDir)}/rules.lock`;
 }
 
 /**

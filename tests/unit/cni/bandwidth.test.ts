@@ -49,16 +49,16 @@ describe("limits", () => {
     });
   });
 
-  test("of the runtime are before those of the file, all of them together", () => {
-    const file = { ingressRate: 80, ingressBurst: 80, egressRate: 80, egressBurst: 80 };
-    const bandwidth = { ingressRate: 160, ingressBurst: 160 };
-    expect(parseBandwidth(raw(file)).egress).toEqual({ rate: 10, burst: 10 });
+  test("of the file are before those of the runtime, all of them together: no annotation lifts a limit", () => {
+    const file = { ingressRate: 160, ingressBurst: 160 };
+    const bandwidth = { ingressRate: 80, ingressBurst: 80, egressRate: 80, egressBurst: 80 };
+    expect(parseBandwidth(raw({ runtimeConfig: { bandwidth } })).egress).toEqual({ rate: 10, burst: 10 });
     expect(parseBandwidth(raw({ ...file, runtimeConfig: { bandwidth } }))).toEqual({
       ingress: { rate: 20, burst: 20 },
       egress: null,
     });
     // All zero is no wish.
-    const zero = raw({ ...file, runtimeConfig: { bandwidth: { ingressRate: 0 } } });
+    const zero = raw({ ingressRate: 0, runtimeConfig: { bandwidth } });
     expect(parseBandwidth(zero).ingress).toEqual({ rate: 10, burst: 10 });
   });
 

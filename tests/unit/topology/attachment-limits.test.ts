@@ -41,8 +41,9 @@ ip link set dev mcni63935ca0bad master minicni0 addrgenmode none alias minicni:p
 tc qdisc add dev mcni63935ca0bad root handle 1: tbf rate 1000000bit burst 65536b limit 68661b
 # what the pod sends is limited, by way of an ifb
 ip link add name mcnii63935ca0ba mtu 1400 address 0e:32:85:3b:89:f2 type ifb
-ip link set dev mcnii63935ca0ba addrgenmode none alias minicni:pods:c1:eth0 up
+ip link set dev mcnii63935ca0ba addrgenmode none alias minicni:pods:c1:eth0
 tc qdisc add dev mcnii63935ca0ba root handle 1: tbf rate 2000000bit burst 4000b limit 10250b
+ip link set dev mcnii63935ca0ba up
 tc qdisc add dev mcni63935ca0bad handle ffff: ingress
 tc filter add dev mcni63935ca0bad parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev mcnii63935ca0ba
 # a pod must not be able to give routes to the node (CVE-2020-10749)

@@ -9,7 +9,7 @@ const MACS = ["02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03"] as 
 const CAPABILITIES: readonly Json[] = [
   { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp", hostIP: "127.0.0.1" }] },
   { bandwidth: { ingressRate: 2048, ingressBurst: 1600, egressRate: 4096, egressBurst: 1600 } },
-  { bandwidth: { IngressRate: 1, IngressBurst: 4294967295, EgressRate: 1, EgressBurst: 4294967295 } },
+  { bandwidth: { IngressRate: 1e6, IngressBurst: 4294967295, EgressRate: 1e6, EgressBurst: 4294967295 } },
   { dns: { servers: ["10.1.0.1"], searches: ["a.example"], options: ["ndots:5"] } },
   { infinibandGUID: "c2:11:22:33:44:55:66:77" },
   { deviceID: "0000:04:00.5" },

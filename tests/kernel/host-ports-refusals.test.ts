@@ -25,7 +25,6 @@ const REFUSED: readonly (readonly [string, Json, number, string, Json?])[] = [
   ["a hostIP that is no address", at("eth0"), 7, 'invalid hostIP "eth0"'],
   ["somebody else's IPv4 address", at("192.0.2.77"), 7, "hostIP 192.0.2.77 is no address of this node"],
   ["somebody else's IPv6 address", at("2001:db8::77"), 7, "hostIP 2001:db8::77 is no address of this node"],
-  ["127.0.0.1 without hostPortLocalhost", at("127.0.0.1"), 7, "hostIP 127.0.0.1 leads to no pod"],
   ["::1", at("::1", { hostPortLocalhost: true }), 7, "hostIP ::1 leads to no pod"],
   ["a hostIP of a family that the pod lacks", at(NODE[1]), 7, "the pod has no address of IPv6", V4_ONLY],
   ["all of a family that the pod lacks", at("::"), 7, "the pod has no address of IPv6", V4_ONLY],

@@ -93,6 +93,14 @@ for (const kind of KINDS) {
       expect(await askTcp(node.box.netns, "127.0.0.1", 8081)).toBeNull();
     });
 
+    test("hostIP 127.0.0.1 is a wish for it: at that address, and from nowhere else", async () => {
+      const node = new PortNode(kind);
+      serve(node.add(["tcp 127.0.0.1:8080 80"]).netns, 80, "pod");
+      expect(await askTcp(node.box.netns, "127.0.0.1", 8080)).toBe("pod saw 10.7.0.1");
+      for (const address of [NODE4, NODE6]) expect(await askTcp(node.world.netns, address, 8080)).toBeNull();
+      expect(await askTcp(node.box.netns, NODE4, 8080)).toBeNull();
+    });
+
     test("hostIP: at that address alone", async () => {
       const node = new PortNode(kind);
       node.box.node("ip", "addr", "add", "192.0.2.3/24", "dev", "up0");

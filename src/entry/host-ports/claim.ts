@@ -22,19 +22,23 @@ export function readHostPorts(conf: NetConf, host: Host): AskedPorts | null {
   parseHostPortBackend(conf);
   const ports = parsePortMappings(conf);
   if (ports.length === 0) return null;
-  refuseForeignAddresses(ports, options.localhost, host);
-  return { ports, options, backend: chooseBackend(conf, host) };
+  refuseForeignAddresses(ports, host);
+  // Who names 127.0.0.1 asks for it.
+  const localhost = options.localhost || ports.some(({ hostIp }) => hostIp !== null && isLoopback(hostIp));
+  return { ports, options: { ...options, localhost }, backend: chooseBackend(conf, host) };
 }
 
-function refuseForeignAddresses(ports: readonly HostPort[], isLocalToo: boolean, host: Host): void {
+function refuseForeignAddresses(ports: readonly HostPort[], host: Host): void {
   const asked = ports.flatMap(({ hostIp }) => (hostIp === null || isAnyAddress(hostIp) ? [] : [hostIp]));
   if (asked.length === 0) return;
   const own = host.ownAddresses();
   for (const hostIp of asked) {
     if (isLoopback(hostIp)) {
-      if (hostIp.family === 4 && isLocalToo) continue;
-      const hint = hostIp.family === 4 ? "set hostPortLocalhost" : "the kernel routes nothing from or to ::1";
-      refuse(`hostIP ${formatAddress(hostIp)} leads to no pod`, hint);
+      if (hostIp.family === 4) continue;
+      refuse(
+        "hostIP ::1 leads to no pod",
+        "the kernel routes nothing from or to it; wanted: 127.0.0.1, or another",
+      );
     }
     if (own.some((address) => isSameAddress(address, hostIp))) continue;
     const there = own.filter((address) => !isLoopback(address)).map(formatAddress);

@@ -197,7 +197,7 @@ test-kubernetes: packages-test build
 	[ -x "$$assets/kube-apiserver" ] || { echo "no kube-apiserver in '$$assets'" >&2; exit 1; }
 	KUBEBUILDER_ASSETS="$$assets" "$$BUN" test $(KUBERNETES_TESTS)
 
-# All benchmarks, some 40 minutes; then bench/results.json and the page made of it, docs/benchmarks.md. Half a run or a
+# All benchmarks, some 45 minutes; then bench/results.json and the page made of it, docs/benchmarks.md. Half a run or a
 # quick one stays in dist/bench. CNI_PEERS names folders of further reference plugins.
 bench: packages-bench build
 	code=0

@@ -147,8 +147,8 @@ function forgetOldFlows(claim: KeptClaim, stateDir: string, host: Host): void {
   }, FLUSH_DELAY_MS);
 }
 
-/** Milliseconds: pods of one burst come a few apart. */
-const FLUSH_DELAY_MS = 20;
+/** Milliseconds: a walk holds the thread for 10, so that a burst of pods must not have one each. */
+const FLUSH_DELAY_MS = 250;
 const unflushed = new Map<string, KeptClaim[]>();
 
 function flush(claims: readonly KeptClaim[], host: Host): void {

@@ -216,6 +216,7 @@ async function forgetEmptyPlaces(seen: HostPortLedger, stateDir: string, host: H
   await changeLedger(stateDir, host, (ledger) => {
     const wanted = placesOf(ledger.claims);
     const places = ledger.places.filter((place) => used.includes(place) || wanted.includes(place));
-    return { ...ledger, places };
+    // With no rule anywhere the choice is free again: kubelet may have made its own since.
+    return { ...ledger, places, variant: places.length === 0 ? null : ledger.variant };
   });
 }

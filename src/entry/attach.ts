@@ -4,6 +4,7 @@ import type { KeptClaim } from "../host/host-port-claims.ts";
 import type { Host } from "../host/machine.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { type Attachment, planAttach } from "../topology/attachment.ts";
+import { beside } from "./beside.ts";
 import { type BridgeWish, bridgeWish, ensureBridge } from "./bridge.ts";
 import type { Call } from "./call.ts";
 import { loadHostPorts } from "./host-ports/when-asked.ts";
@@ -33,12 +34,10 @@ export async function attach(
   if (conf.raw.macspoofchk === true) {
     await addSpoofCheck(conf, { hostVeth: attachment.hostVeth, mac: attachment.podMac }, host);
   }
-  // Side by side: rules are another program's work, which has to be begun before messages to the kernel hold this thread.
-  const opened = claim === null ? null : (await loadHostPorts()).openPorts(claim, conf.stateDir, host);
-  if (opened !== null) await new Promise(setImmediate);
-  const [ports, links] = await Promise.allSettled([opened, host.execute(planAttach(attachment))]);
-  if (links.status === "rejected") throw explain(links.reason, attachment);
-  if (ports.status === "rejected") throw ports.reason;
+  const ports = claim === null ? null : (await loadHostPorts()).openPorts(claim, conf.stateDir, host);
+  const done = await beside(ports, () => host.execute(planAttach(attachment)));
+  if (done.work.status === "rejected") throw explain(done.work.reason, attachment);
+  if (done.called.status === "rejected") throw done.called.reason;
   // A port whose far end stays down has no carrier, so it never opens.
   if (!attachment.podDown) await awaitPort(attachment, host);
   if (attachment.enableDad && !attachment.podDown) await awaitDad(attachment, host);

@@ -6,6 +6,7 @@ import { hostVethName, ifbName } from "../net/ifname.ts";
 import { planLinksRemoval } from "../topology/attachment.ts";
 import type { AddressSource } from "./addresses.ts";
 import { attempt } from "./attempt.ts";
+import { beside } from "./beside.ts";
 import type { Call } from "./call.ts";
 import { loadHostPorts, mayHavePorts } from "./host-ports/when-asked.ts";
 import { removeUnusedMasquerade } from "./masquerade.ts";
@@ -28,7 +29,7 @@ export async function detach(
   const links = attachmentLinks(key, record, host);
   const hadLink = links.length > 0;
   const { stateDir } = conf;
-  // Side by side: the kernel lets both wait. Behind both the address is free for somebody else.
+  // The kernel lets both wait. Behind both the address is free for somebody else.
   const ports = mayHavePorts(record, stateDir, host) ? await loadHostPorts() : null;
   const closed =
     ports === null
@@ -36,8 +37,7 @@ export async function detach(
       : attempt("could not remove the rules of host ports", host, () =>
           ports.closePorts([key], stateDir, host),
         );
-  if (closed !== null) await new Promise(setImmediate);
-  const [removed] = await Promise.allSettled([removeLinks(links, host), closed]);
+  const removed = (await beside(closed, () => removeLinks(links, host))).work;
   if (removed.status === "rejected") throw removed.reason;
   const held = source.held(key, knownAddresses(record));
   // Behind the link: a pod that still sends would make new ones.

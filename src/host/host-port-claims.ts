@@ -3,6 +3,7 @@ import { formatAddress, parseAddress } from "../net/address.ts";
 import { type HostPort, type HostPortClaim, PORT_PROTOCOLS } from "../net/host-port.ts";
 import { formatPrefix, parsePrefix } from "../net/prefix.ts";
 import type { IptablesVariant } from "../plan/step.ts";
+import { parseJson } from "./json.ts";
 import type { Host } from "./machine.ts";
 
 const PortSchema = v.object({
@@ -215,14 +216,6 @@ const settledReader = new Reader((json): Settled | null => {
 export function writeSettled(host: Host, stateDir: string, settled: Settled | null): void {
   // A file in any case: see readLedger.
   host.writeFile(settledPath(stateDir), JSON.stringify(settled));
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 function unsettledPath(stateDir: string): string {

@@ -1,7 +1,7 @@
 import type { Address } from "../net/address.ts";
 import type { ObservedAddress, ObservedLink } from "../plan/state.ts";
 import { HostError } from "./errors.ts";
-import { ask, attributes, decodeAddress, encodeAddress, type Message } from "./netlink/message.ts";
+import { ask, attributes, decodeAddress, encodeAddress, type Message, textOf } from "./netlink/message.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
@@ -83,15 +83,15 @@ function decodeLink(message: Message): ObservedLink {
   const details = info === undefined ? new Map<number, DataView>() : attributes(info, 0);
   const slave = details.get(IFLA_INFO_SLAVE_DATA);
   const port = slave === undefined ? undefined : attributes(slave, 0);
-  const kind = text(details.get(IFLA_INFO_KIND));
+  const kind = textOf(details.get(IFLA_INFO_KIND));
   const data = details.get(IFLA_INFO_DATA);
   const own = data === undefined ? undefined : attributes(data, 0);
   const filtering = kind === "bridge" ? own?.get(IFLA_BR_VLAN_FILTERING) : undefined;
   const flags = message.body.getUint32(8, true);
   return {
     index: message.body.getInt32(4, true),
-    name: text(found.get(IFLA_IFNAME)),
-    alias: text(found.get(IFLA_IFALIAS)),
+    name: textOf(found.get(IFLA_IFNAME)),
+    alias: textOf(found.get(IFLA_IFALIAS)),
     kind,
     up: (flags & IFF_UP) !== 0,
     promisc: (flags & IFF_PROMISC) !== 0,
@@ -117,13 +117,6 @@ function decodeVxlan(own: ReadonlyMap<number, DataView>): ObservedLink["vxlan"] 
     local: local === undefined ? null : decodeAddress(local),
     learning: own.get(VXLAN.learning)?.getUint8(0) !== 0,
   };
-}
-
-function text(view: DataView | undefined): string {
-  if (view === undefined) return "";
-  return new TextDecoder()
-    .decode(new Uint8Array(view.buffer, view.byteOffset, view.byteLength))
-    .replace(/\0+$/, "");
 }
 
 function mac(view: DataView | undefined): string {

@@ -12,6 +12,7 @@ import type {
   NftVerdict,
 } from "../plan/ruleset.ts";
 import { HostError } from "./errors.ts";
+import { parseJson } from "./json.ts";
 import type { Host } from "./machine.ts";
 
 /** `nft -j` and a table of some hundred rules take 15 ms; a machine that is too busy for this is asked later. */
@@ -107,14 +108,6 @@ async function list(host: Pick<Host, "spawn">, words: readonly string[]) {
   const parsed = v.safeParse(ListSchema, parseJson(done.stdout));
   if (!parsed.success) throw refuse("its output is no list of nftables");
   return parsed.output.nftables;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 const UNKNOWN: NftCondition = { term: null, values: null, isNegated: false, family: null };

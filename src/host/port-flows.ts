@@ -1,5 +1,5 @@
 import { type Address, formatAddress, isSameAddress } from "../net/address.ts";
-import { type HostPort, isAnyAddress, type PortProtocol } from "../net/host-port.ts";
+import { type HostPort, ownAddress, PROTOCOL_NUMBERS } from "../net/host-port.ts";
 import { CTA, type Flow, forgetFlows, trackedConnections } from "./conntrack.ts";
 
 /** A port of the node, and where it leads to now. */
@@ -7,8 +7,6 @@ export interface PortTarget {
   readonly port: HostPort;
   readonly address: Address;
 }
-
-const NUMBERS: Readonly<Record<PortProtocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
 
 /**
  * Forgets the tracked connections to these ports of the node that lead elsewhere: to a pod that had the port before, or to
@@ -33,11 +31,12 @@ export function leadsElsewhere(
   locals: ReadonlySet<string>,
 ): boolean {
   const { original, reply, protocol } = flow;
-  if (protocol !== NUMBERS[port.protocol] || original.destinationPort !== port.hostPort) return false;
+  if (protocol !== PROTOCOL_NUMBERS[port.protocol] || original.destinationPort !== port.hostPort)
+    return false;
   if (original.destination.family !== address.family) return false;
-  const { hostIp } = port;
+  const hostIp = ownAddress(port);
   const isForPort =
-    hostIp === null || isAnyAddress(hostIp)
+    hostIp === null
       ? locals.has(formatAddress(original.destination))
       : isSameAddress(hostIp, original.destination);
   if (!isForPort) return false;

@@ -1,34 +1,30 @@
 import type { ObservedShaping } from "../plan/state.ts";
 import { HostError } from "./errors.ts";
-import { ask, attributes, type Message } from "./netlink/message.ts";
+import { RTM } from "./netlink/kernel.ts";
+import { ask, attributes, type Message, textOf } from "./netlink/message.ts";
+import {
+  ACT,
+  ALL_PROTOCOLS,
+  INGRESS_HANDLE,
+  TBF,
+  TC_H_INGRESS,
+  TC_H_ROOT,
+  TCA,
+  TCA_EGRESS_REDIR,
+  TCA_MIRRED_PARMS,
+  U32,
+} from "./netlink/traffic.ts";
 
-/** include/uapi/linux/{rtnetlink,pkt_sched,pkt_cls}.h and linux/tc_act/tc_mirred.h. */
-const RTM_NEWQDISC = 36;
-const RTM_GETQDISC = 38;
-const RTM_NEWTFILTER = 44;
-const RTM_GETTFILTER = 46;
 /** struct tcmsg: family and padding (four bytes), index, handle, parent, info. */
 const TCMSG = { index: 4, parent: 12, info: 16, bytes: 20 } as const;
-const TCA_KIND = 1;
-const TCA_OPTIONS = 2;
-const TC_H_ROOT = 0xffff_ffff;
-const TC_H_INGRESS = 0xffff_fff1;
-const INGRESS_HANDLE = 0xffff_0000;
-const TBF = { parms: 1, rate64: 4 } as const;
 /** struct tc_tbf_qopt: two struct tc_ratespec (rate at 8 of each 12 bytes), limit, buffer, mtu. */
 const TBF_QOPT = { rate: 8, limit: 24, buffer: 28 } as const;
 /** PSCHED_SHIFT of include/net/pkt_sched.h: the kernel tells times in units of 2^6 ns. */
 const TICK_NS = 64;
-const U32 = { sel: 5, act: 7 } as const;
 /** struct tc_u32_sel: number of keys at 2, keys (mask, value, offset, its mask) from 16 on. */
 const U32_SEL = { count: 2, keys: 16, keyBytes: 16 } as const;
-const ACT = { kind: 1, options: 2 } as const;
-const TCA_MIRRED_PARMS = 2;
 /** struct tc_mirred: index, capab, action, refcnt, bindcnt, eaction, ifindex. */
 const MIRRED = { eaction: 20, index: 24, bytes: 28 } as const;
-const TCA_EGRESS_REDIR = 1;
-/** htons(ETH_P_ALL). */
-const ALL_PROTOCOLS = 0x0300;
 /** A link that is gone; a kernel without traffic control, in which nothing can be shaped. */
 const NOTHING: ReadonlySet<number> = new Set([19, 95]);
 
@@ -40,13 +36,13 @@ const NOTHING: ReadonlySet<number> = new Set([19, 95]);
 export function observeShaping(index: number): ObservedShaping {
   let bucket: ObservedShaping["bucket"] = null;
   let hasIngress = false;
-  for (const { body } of dump(RTM_GETQDISC, RTM_NEWQDISC, 0, 0)) {
+  for (const { body } of dump(RTM.getQdisc, RTM.newQdisc, 0, 0)) {
     // The dump is of all links: the kernel has no filter for it (tc_dump_qdisc of net/sched/sch_api.c).
     if (body.getUint32(TCMSG.index, true) !== index) continue;
     const parent = body.getUint32(TCMSG.parent, true);
     const found = attributes(body, TCMSG.bytes);
-    const kind = text(found.get(TCA_KIND));
-    if (parent === TC_H_ROOT && kind === "tbf") bucket = decodeBucket(found.get(TCA_OPTIONS));
+    const kind = textOf(found.get(TCA.kind));
+    if (parent === TC_H_ROOT && kind === "tbf") bucket = decodeBucket(found.get(TCA.options));
     if (parent === TC_H_INGRESS && kind === "ingress") hasIngress = true;
   }
   return { bucket, redirectedTo: hasIngress ? redirectionOf(index) : null };
@@ -78,11 +74,11 @@ function decodeBucket(options: DataView | undefined): ObservedShaping["bucket"] 
 
 /** The target of the first filter that takes all. */
 function redirectionOf(index: number): number | null {
-  for (const { body } of dump(RTM_GETTFILTER, RTM_NEWTFILTER, index, INGRESS_HANDLE)) {
+  for (const { body } of dump(RTM.getFilter, RTM.newFilter, index, INGRESS_HANDLE)) {
     const found = attributes(body, TCMSG.bytes);
-    const options = found.get(TCA_OPTIONS);
+    const options = found.get(TCA.options);
     const isOfAll = (body.getUint32(TCMSG.info, true) & 0xffff) === ALL_PROTOCOLS;
-    if (!isOfAll || options === undefined || text(found.get(TCA_KIND)) !== "u32") continue;
+    if (!isOfAll || options === undefined || textOf(found.get(TCA.kind)) !== "u32") continue;
     const parts = attributes(options, 0);
     const actions = parts.get(U32.act);
     if (actions === undefined || !matchesAll(parts.get(U32.sel))) continue;
@@ -105,16 +101,10 @@ function targetOf(action: DataView | undefined): number | null {
   if (action === undefined) return null;
   const parts = attributes(action, 0);
   const options = parts.get(ACT.options);
-  if (options === undefined || text(parts.get(ACT.kind)) !== "mirred") return null;
+  if (options === undefined || textOf(parts.get(ACT.kind)) !== "mirred") return null;
   const parms = attributes(options, 0).get(TCA_MIRRED_PARMS);
   if (parms === undefined || parms.byteLength < MIRRED.bytes) return null;
   return parms.getInt32(MIRRED.eaction, true) === TCA_EGRESS_REDIR
     ? parms.getUint32(MIRRED.index, true)
     : null;
-}
-
-function text(view: DataView | undefined): string {
-  if (view === undefined) return "";
-  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  return new TextDecoder().decode(bytes).replace(/\0+$/, "");
 }

@@ -4,6 +4,8 @@ import type { Prefix } from "./prefix.ts";
 /** The protocols of Kubernetes' host ports, in the words of `iptables -p`. */
 export const PORT_PROTOCOLS = ["tcp", "udp", "sctp"] as const;
 export type PortProtocol = (typeof PORT_PROTOCOLS)[number];
+/** IANA's numbers of them, as they stand in packets. */
+export const PROTOCOL_NUMBERS: Readonly<Record<PortProtocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
 
 /** A port of the node that leads to one of a pod. `hostIp` null: each address of the node; `0.0.0.0`, `::`: of one family. */
 export interface HostPort {
@@ -41,9 +43,9 @@ export interface HostPortClaim {
   readonly options: HostPortOptions;
 }
 
-/** Whether an address stands for all of its family. */
-export function isAnyAddress({ value }: Address): boolean {
-  return value === 0n;
+/** The one address of the node that a port is for; null: all of its families. */
+export function ownAddress({ hostIp }: Pick<HostPort, "hostIp">): Address | null {
+  return hostIp === null || hostIp.value === 0n ? null : hostIp;
 }
 
 /** Whether a port is one of a family's. */
@@ -55,8 +57,8 @@ export function isOfFamily({ hostIp }: HostPort, family: Family): boolean {
 export function collides(a: HostPort, b: HostPort): boolean {
   if (a.protocol !== b.protocol || a.hostPort !== b.hostPort) return false;
   if (!FAMILIES.some((family) => isOfFamily(a, family) && isOfFamily(b, family))) return false;
-  const isAny = (ip: Address | null): ip is null => ip === null || isAnyAddress(ip);
-  return isAny(a.hostIp) || isAny(b.hostIp) || isSameAddress(a.hostIp, b.hostIp);
+  const [one, other] = [ownAddress(a), ownAddress(b)];
+  return one === null || other === null || isSameAddress(one, other);
 }
 
 /** A host port for people: `tcp 192.0.2.1:8080`; without address: `tcp 8080`. */

@@ -1,6 +1,6 @@
 import { type Family, formatAddress } from "../net/address.ts";
 import { hashHex } from "../net/hash.ts";
-import { type HostPort, isAnyAddress, type PortProtocol } from "../net/host-port.ts";
+import { ownAddress, PROTOCOL_NUMBERS } from "../net/host-port.ts";
 import { formatPrefix } from "../net/prefix.ts";
 import { HOST, type Plan } from "../plan/step.ts";
 import {
@@ -15,8 +15,7 @@ import {
 /** The one table (family inet) of all host ports of a node. */
 export const HOST_PORT_TABLE = "minicni_hostports";
 
-/** IANA's numbers: a machine without /etc/protocols has no names for them. */
-const PROTOCOL_NUMBERS: Readonly<Record<PortProtocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
+/** Numbers are used throughout: a machine without /etc/protocols has no names for them. */
 const NUMBERS_BY_NAME = new Map<string, number>(Object.entries(PROTOCOL_NUMBERS));
 
 /** What the table should be: everything but the ports, and the ports as elements of its maps. */
@@ -52,7 +51,7 @@ export function hostPortTable(families: readonly FamilyHostPorts[]): HostPortTab
       );
       for (const it of group.ports) {
         if (group.options.conditions[family].length > 0) continue;
-        const name = mapName(isOwn(it.port), family, group);
+        const name = mapName(ownAddress(it.port) !== null, family, group);
         elements.set(name, [...(elements.get(name) ?? []), elementOf(it)]);
       }
       if (masquerades(group)) marks.add(markOf(group.options));
@@ -78,10 +77,6 @@ export function hostPortTable(families: readonly FamilyHostPorts[]): HostPortTab
     ...bridges.map((bridge) => `rule localnet iifname "${bridge}" ip daddr 127.0.0.0/8 drop`),
   );
   return { setup, elements };
-}
-
-function isOwn({ hostIp }: HostPort): boolean {
-  return hostIp !== null && !isAnyAddress(hostIp);
 }
 
 function mapName(isForOneAddress: boolean, family: Family, { id }: HostPortGroup): string {
@@ -133,15 +128,16 @@ function conditionedRule(
   ip: string,
   words: readonly string[],
 ): string {
-  const own =
-    port.hostIp !== null && !isAnyAddress(port.hostIp) ? `${ip} daddr ${formatAddress(port.hostIp)} ` : "";
+  const hostIp = ownAddress(port);
+  const own = hostIp === null ? "" : `${ip} daddr ${formatAddress(hostIp)} `;
   const to = formatAddress(target.address);
   const destination = `${ip === "ip6" ? `[${to}]` : to}:${port.containerPort}`;
   return `${guard}${own}${port.protocol} dport ${port.hostPort} ${words.join(" ")} dnat ${ip} to ${destination}`;
 }
 
 function elementOf({ port, target }: TargetedPort): string {
-  const own = port.hostIp !== null && isOwn(port) ? `${formatAddress(port.hostIp)} . ` : "";
+  const hostIp = ownAddress(port);
+  const own = hostIp === null ? "" : `${formatAddress(hostIp)} . `;
   const to = formatAddress(target.address);
   return `${own}${PROTOCOL_NUMBERS[port.protocol]} . ${port.hostPort} : ${to} . ${port.containerPort}`;
 }

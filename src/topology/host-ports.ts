@@ -4,8 +4,8 @@ import {
   type HostPort,
   type HostPortClaim,
   type HostPortOptions,
-  isAnyAddress,
   isOfFamily,
+  ownAddress,
 } from "../net/host-port.ts";
 import { formatPrefix, networkOf, type Prefix } from "../net/prefix.ts";
 
@@ -205,10 +205,10 @@ function digestOf(group: HostPortGroup, family: Family): string {
 
 /** In the words and the order of `iptables -S`. */
 function dnatRule({ port, target }: TargetedPort, { options }: HostPortGroup, family: Family): string {
-  const { protocol, hostIp, hostPort, containerPort } = port;
+  const { protocol, hostPort, containerPort } = port;
+  const hostIp = ownAddress(port);
   const to = formatAddress(target.address);
-  const destination =
-    hostIp === null || isAnyAddress(hostIp) ? "" : `-d ${formatAddress(hostIp)}/${addressBits(family)} `;
+  const destination = hostIp === null ? "" : `-d ${formatAddress(hostIp)}/${addressBits(family)} `;
   const conditions = options.conditions[family].map((word) => `${word} `).join("");
   return (
     `${destination}-p ${protocol} -m ${protocol} --dport ${hostPort} ${conditions}` +

@@ -12,6 +12,7 @@ import { planReattach } from "../../src/topology/port.ts";
 import { planTunnel, planTunnelRemoval } from "../../src/topology/tunnel.ts";
 import { planTunnelPeers } from "../../src/topology/tunnel-peers.ts";
 import { planVlanGateway } from "../../src/topology/vlan-gateway.ts";
+import { OPTIONS } from "../twin/options.ts";
 import { address, prefix } from "../twin/words.ts";
 import { describeAll } from "../unit/topology/tunnel-words.ts";
 import { type Act, type Case, expectAlike, FILTERS_VLANS, type Place } from "./executors.ts";
@@ -30,18 +31,7 @@ const BRIDGE: Bridge = {
   addresses: [prefix("10.1.0.1/24"), prefix("fd01::1/64")],
   forceAddress: false,
 };
-const OPTIONS: AttachmentOptions = {
-  bridge: BRIDGE.name,
-  hairpin: true,
-  isolated: false,
-  defaultRoute: true,
-  enableDad: false,
-  podDown: false,
-  mtu: 1450,
-  mac: null,
-  routes: [],
-  gatewayDevice: BRIDGE.name,
-};
+const WITH_GATEWAY: AttachmentOptions = { ...OPTIONS, gatewayDevice: BRIDGE.name };
 
 /** A plan of the node we are in, in the node of a case. */
 function inside({ node }: Place, plan: Plan): Act[] {
@@ -55,7 +45,7 @@ interface Wish {
 }
 
 function describeIn({ pod }: Place, { addresses = [V4, V6], options }: Wish) {
-  return describeAttachment(KEY, pod, addresses, { ...OPTIONS, ...options });
+  return describeAttachment(KEY, pod, addresses, { ...WITH_GATEWAY, ...options });
 }
 
 function attach(name: string, wish: Wish = {}, then: (place: Place) => Plan = () => []): Case {

@@ -1,6 +1,5 @@
-import type { NetConf } from "../../cni/config.ts";
 import { CNI_CODE, CniError } from "../../cni/errors.ts";
-import { type HostPortBackend, parseHostPortBackend } from "../../cni/port-mappings.ts";
+import type { HostPortBackend } from "../../cni/port-mappings.ts";
 import { chooseVariant, plainVariant } from "../../host/iptables.ts";
 import type { Host } from "../../host/machine.ts";
 import { iptablesProgram } from "../../plan/format.ts";
@@ -9,11 +8,10 @@ import type { IptablesVariant } from "../../plan/step.ts";
 /** How long a process goes by the variant that it chose, in milliseconds. */
 const VARIANT_PERIOD_MS = 20_000;
 
-/** What keeps host ports here: what is configured, else iptables, else nft alone. Throws code 11 where there is neither. */
-export function chooseBackend(conf: NetConf, host: Host): HostPortBackend {
+/** What keeps host ports here: what is configured (null: nothing is), else iptables, else nft alone. Throws code 11 where there is neither. */
+export function chooseBackend(wanted: HostPortBackend | null, host: Host): HostPortBackend {
   const has = (backend: HostPortBackend) =>
     host.findProgram(backend === "iptables" ? iptablesProgram(4, undefined, "restore") : "nft") !== null;
-  const wanted = parseHostPortBackend(conf);
   const order: HostPortBackend[] = wanted === null ? ["iptables", "nftables"] : [wanted];
   const found = order.find(has);
   if (found !== undefined) return found;

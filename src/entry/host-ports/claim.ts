@@ -1,35 +1,44 @@
 import type { NetConf } from "../../cni/config.ts";
 import { CNI_CODE, CniError } from "../../cni/errors.ts";
-import { parseHostPortBackend, parseHostPortOptions, parsePortMappings } from "../../cni/port-mappings.ts";
-import type { KeptClaim } from "../../host/host-port-claims.ts";
+import { type HostPortBackend, parsePortMappings } from "../../cni/port-mappings.ts";
+import type { HostPortLedger, KeptClaim } from "../../host/host-port-claims.ts";
 import type { Host } from "../../host/machine.ts";
 import type { Allocation } from "../../ipam/allocate.ts";
 import type { AttachmentKey } from "../../ipam/reservation.ts";
 import { type Address, FAMILIES, formatAddress, isSameAddress } from "../../net/address.ts";
-import { collides, formatHostPort, type HostPort, isAnyAddress, isOfFamily } from "../../net/host-port.ts";
-import { chooseBackend, firstVariant } from "./backend.ts";
-import { changeLedger, currentLedger, isAlive, isOf, joinPlaces, placesOf } from "./ledger.ts";
+import {
+  collides,
+  formatHostPort,
+  type HostPort,
+  type HostPortOptions,
+  isOfFamily,
+  ownAddress,
+} from "../../net/host-port.ts";
+import { chooseBackend } from "./backend.ts";
+import { changeLedger, isAlive, isOf, joinPlaces, placesOf } from "./ledger.ts";
 
 /** What a call asks for, before its pod has addresses. */
 export type AskedPorts = Pick<KeptClaim, "ports" | "options" | "backend">;
 
 /**
- * The host ports that a call asks for; null: none. What is wrong about them, or about how the configuration wants them, is
- * refused here, before anything is made. Throws code 7, 2, or 11 without a program that could make them.
+ * The host ports that a configuration asks for, made as `options` and `backend` say (null: none is configured). What is
+ * wrong about them is refused here, before anything is made. Throws code 7, or 11 without a program that could make them.
  */
-export function readHostPorts(conf: NetConf, host: Host): AskedPorts | null {
-  const options = parseHostPortOptions(conf);
-  parseHostPortBackend(conf);
+export function readAskedPorts(
+  conf: NetConf,
+  options: HostPortOptions,
+  backend: HostPortBackend | null,
+  host: Host,
+): AskedPorts {
   const ports = parsePortMappings(conf);
-  if (ports.length === 0) return null;
   refuseForeignAddresses(ports, host);
   // Who names 127.0.0.1 asks for it.
   const localhost = options.localhost || ports.some(({ hostIp }) => hostIp !== null && isLoopback(hostIp));
-  return { ports, options: { ...options, localhost }, backend: chooseBackend(conf, host) };
+  return { ports, options: { ...options, localhost }, backend: chooseBackend(backend, host) };
 }
 
 function refuseForeignAddresses(ports: readonly HostPort[], host: Host): void {
-  const asked = ports.flatMap(({ hostIp }) => (hostIp === null || isAnyAddress(hostIp) ? [] : [hostIp]));
+  const asked = ports.flatMap((port) => ownAddress(port) ?? []);
   if (asked.length === 0) return;
   const own = host.ownAddresses();
   for (const hostIp of asked) {
@@ -86,19 +95,21 @@ export function describeClaim(
  * pod may be about to end; one that is gone without a word has none any more.
  */
 export async function claimPorts(claim: KeptClaim, stateDir: string, host: Host): Promise<void> {
-  // Asked before the lock: it may take its time.
-  const isFirst = currentLedger(stateDir, host).variant === null && claim.backend === "iptables";
-  const variant = isFirst ? await firstVariant(host) : null;
-  await changeLedger(stateDir, host, (ledger) => ({
-    variant: ledger.variant ?? variant,
-    places: joinPlaces(ledger.places, placesOf([claim])),
-    claims: [...withoutTaken(ledger.claims, claim, stateDir, host), claim],
-  }));
+  await changeLedger(stateDir, host, (ledger) => withClaim(ledger, claim, stateDir, host));
 }
 
-/** What {@link claimPorts} would refuse, without claiming anything. */
-export function refuseTakenPorts(claim: KeptClaim, stateDir: string, host: Host): void {
-  withoutTaken(currentLedger(stateDir, host).claims, claim, stateDir, host);
+/** The ledger with this claim in it. Throws as {@link claimPorts}. */
+export function withClaim(
+  ledger: HostPortLedger,
+  claim: KeptClaim,
+  stateDir: string,
+  host: Host,
+): HostPortLedger {
+  return {
+    variant: ledger.variant,
+    places: joinPlaces(ledger.places, placesOf([claim])),
+    claims: [...withoutTaken(ledger.claims, claim, stateDir, host), claim],
+  };
 }
 
 /** The claims of others beside this one; refuses where a live attachment has one of its ports. */

@@ -13,21 +13,11 @@ import type { AttachmentKey } from "../../ipam/reservation.ts";
 import { type Address, formatAddress } from "../../net/address.ts";
 import { isOfFamily } from "../../net/host-port.ts";
 import type { Plan } from "../../plan/step.ts";
-import { firstVariant } from "./backend.ts";
-import { refuseTakenPorts } from "./claim.ts";
-import {
-  changeLedger,
-  currentLedger,
-  isOf,
-  joinPlaces,
-  localnetStep,
-  placesOf,
-  shutLocalnets,
-  withoutDead,
-} from "./ledger.ts";
+import { withClaim } from "./claim.ts";
+import { changeLedger, currentLedger, isOf, localnetStep, shutLocalnets, withoutDead } from "./ledger.ts";
 import { planSettle, type SettleReport, settle } from "./settle.ts";
 
-export { type AskedPorts, claimPorts, describeClaim, readHostPorts } from "./claim.ts";
+export { type AskedPorts, claimPorts, describeClaim, readAskedPorts } from "./claim.ts";
 
 /** Calls of this process that wait for the rules of a node, by its state folder. */
 interface Queue {
@@ -74,6 +64,11 @@ async function makeRules(stateDir: string, host: Host): Promise<void> {
   } catch (error) {
     throw explain(error);
   }
+  forgetStale(stateDir, host);
+}
+
+/** Behind a run no rule leads to a pod that is gone. */
+function forgetStale(stateDir: string, host: Host): void {
   if (staleTargets(host, stateDir).length > 0) keepStaleTargets(host, stateDir, []);
 }
 
@@ -95,7 +90,7 @@ function explain(error: unknown): unknown {
 
 /**
  * Before addresses are used: rules of a pod that is gone, and that could not be removed, must not lead to its next owner.
- * Costs a look for a file where there are none. Throws only where they lead to one of these.
+ * Throws only where they lead to one of these.
  */
 export async function finishPorts(
   addresses: readonly Address[],
@@ -103,7 +98,6 @@ export async function finishPorts(
   host: Host,
 ): Promise<void> {
   const stale = staleTargets(host, stateDir);
-  if (stale.length === 0) return;
   try {
     await makeRules(stateDir, host);
   } catch (error) {
@@ -194,17 +188,8 @@ function tellStale(targets: readonly string[], stateDir: string, host: Host): vo
 
 /** What would be run for these ports; refuses what {@link claimPorts} would. */
 export async function planPorts(claim: KeptClaim, stateDir: string, host: Host): Promise<Plan> {
-  refuseTakenPorts(claim, stateDir, host);
-  const ledger = currentLedger(stateDir, host);
-  const isFirst = ledger.variant === null && claim.backend === "iptables";
-  const { plan } = await planSettle(
-    {
-      variant: isFirst ? await firstVariant(host) : ledger.variant,
-      places: joinPlaces(ledger.places, placesOf([claim])),
-      claims: [...ledger.claims.filter((other) => !isOf(other, claim)), claim],
-    },
-    host,
-  );
+  const ledger = withClaim(currentLedger(stateDir, host), claim, stateDir, host);
+  const { plan } = await planSettle(ledger, host);
   return [...plan, ...localhostSteps(claim)];
 }
 
@@ -213,7 +198,7 @@ export async function repairPorts(stateDir: string, host: Host): Promise<SettleR
   if (!hasLedger(host, stateDir)) return { plan: [], changed: [] };
   await changeLedger(stateDir, host, (ledger) => withoutDead(ledger, stateDir, host));
   const report = await settle(stateDir, host);
-  if (staleTargets(host, stateDir).length > 0) keepStaleTargets(host, stateDir, []);
+  forgetStale(stateDir, host);
   const shut = shutLocalnets(currentLedger(stateDir, host).claims, host);
   if (shut.length === 0) return report;
   const steps = shut.map((bridge) => localnetStep(bridge, true));

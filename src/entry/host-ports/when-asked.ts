@@ -13,10 +13,10 @@ export const loadHostPorts = () => import("./index.ts");
 
 /** What a call asks for; bad options are refused whether or not it does. Throws code 7, 2, or 11 (see claim.ts). */
 export async function readHostPorts(conf: NetConf, host: Host): Promise<AskedPorts | null> {
-  parseHostPortOptions(conf);
-  parseHostPortBackend(conf);
+  const options = parseHostPortOptions(conf);
+  const backend = parseHostPortBackend(conf);
   if (!conf.raw.runtimeConfig?.portMappings?.length) return null;
-  return (await loadHostPorts()).readHostPorts(conf, host);
+  return (await loadHostPorts()).readAskedPorts(conf, options, backend, host);
 }
 
 /** The claim of a pod that asks for ports and has its addresses. Throws code 7 (see claim.ts). */

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { HostError } from "../../host/errors.ts";
+import { parseJson } from "../../host/json.ts";
 import type { Host } from "../../host/machine.ts";
 import { formatNodeList, parseNodeList } from "../../kube/nodelist.ts";
 import type { ClusterNode } from "../../net/node.ts";
@@ -107,14 +108,6 @@ function readFile(host: Host): v.InferOutput<typeof LabSchema> {
   const parsed = v.safeParse(LabSchema, parseJson(host.readFile(LAB_FILE) ?? ""));
   if (parsed.success) return parsed.output;
   throw new HostError(`${LAB_FILE} is damaged`, "run: minicni lab down");
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 /** The node that `lab up` made under this name. Throws HostError when there is none. */

@@ -2,25 +2,26 @@ import type { TokenBucket } from "../../plan/step.ts";
 import { HostError } from "../errors.ts";
 import type { MessageOperation, Names } from "./encode.ts";
 import { RTM } from "./kernel.ts";
+import {
+  ACT,
+  ALL_PROTOCOLS,
+  INGRESS_HANDLE,
+  TBF,
+  TC_H_INGRESS,
+  TC_H_ROOT,
+  TCA,
+  TCA_EGRESS_REDIR,
+  TCA_MIRRED_PARMS,
+  U32,
+} from "./traffic.ts";
 import { type MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from "./writer.ts";
 
-/** include/uapi/linux/{rtnetlink,pkt_sched,pkt_cls}.h and linux/tc_act/tc_mirred.h. */
-const TCA = { kind: 1, options: 2 } as const;
-const TC_H_ROOT = 0xffff_ffff;
-const TC_H_INGRESS = 0xffff_fff1;
-/** `1:` and `ffff:`. */
+/** `1:`. */
 const ROOT_HANDLE = 0x1_0000;
-const INGRESS_HANDLE = 0xffff_0000;
-const TBF = { parms: 1, rate64: 4, burst: 6 } as const;
+/** include/uapi/linux/{pkt_sched,pkt_cls}.h. */
 const TC_LINKLAYER_ETHERNET = 1;
-const U32 = { sel: 5, act: 7 } as const;
 const TC_U32_TERMINAL = 1;
-const ACT = { kind: 1, options: 2 } as const;
-const TCA_MIRRED_PARMS = 2;
-const TCA_EGRESS_REDIR = 1;
 const TC_ACT_STOLEN = 4;
-/** htons(ETH_P_ALL); the upper half of tcm_info would be the priority, which the kernel chooses. */
-const ALL_PROTOCOLS = 0x0300;
 const U32_MAX = 0xffff_ffff;
 
 type TrafficOperation = Extract<MessageOperation, { op: `qdisc.${string}` | `filter.${string}` }>;
@@ -42,6 +43,7 @@ export function writeTraffic(
   if (op === "filter.redirect") {
     const target = names.index(operation.to);
     begin(RTM.newFilter, isNew);
+    // The upper half of the last word would be the priority, which the kernel chooses.
     writeTcmsg(writer, index, 0, INGRESS_HANDLE, ALL_PROTOCOLS);
     writer.attributeText(TCA.kind, "u32");
     writer.nested(TCA.options, () => writeRedirect(writer, target));

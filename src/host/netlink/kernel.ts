@@ -16,7 +16,9 @@ export const RTM = {
   newNeigh: 28,
   delNeigh: 29,
   newQdisc: 36,
+  getQdisc: 38,
   newFilter: 44,
+  getFilter: 46,
 } as const;
 
 /** Attributes of a link (include/uapi/linux/if_link.h). */

@@ -197,6 +197,14 @@ export function attributes(body: DataView, skip: number): Map<number, DataView> 
   return found;
 }
 
+/** The text of an attribute, without the zeros that end it; empty when there is none. */
+export function textOf(view: DataView | undefined): string {
+  if (view === undefined) return "";
+  return new TextDecoder()
+    .decode(new Uint8Array(view.buffer, view.byteOffset, view.byteLength))
+    .replace(/\0+$/, "");
+}
+
 /** An address from its 4 or 16 bytes in network order. */
 export function decodeAddress(view: DataView): Address {
   return readAddress(view, 0, view.byteLength);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { collides, formatHostPort, isAnyAddress, isOfFamily } from "../../../src/net/host-port.ts";
+import { collides, formatHostPort, isOfFamily, ownAddress } from "../../../src/net/host-port.ts";
 import { address } from "../../twin/words.ts";
 import { hostPort } from "../topology/host-ports-words.ts";
 
@@ -44,8 +44,7 @@ describe("collides", () => {
     fc.assert(
       fc.property(some, some, (a, b) => {
         const takes = (port: typeof a, to: (typeof packets)[number]) =>
-          isOfFamily(port, to.family) &&
-          (port.hostIp === null || isAnyAddress(port.hostIp) || port.hostIp.value === to.value);
+          isOfFamily(port, to.family) && (ownAddress(port) === null || port.hostIp?.value === to.value);
         const isSame = a.protocol === b.protocol && a.hostPort === b.hostPort;
         expect(collides(a, b)).toBe(isSame && packets.some((to) => takes(a, to) && takes(b, to)));
       }),

@@ -6,20 +6,10 @@ import {
   planAttach,
   planLinksRemoval,
 } from "../../../src/topology/attachment.ts";
+import { OPTIONS } from "../../twin/options.ts";
 import { address, prefix } from "../../twin/words.ts";
 
 const ADDRESSES = [{ prefix: prefix("10.1.0.2/24"), gateway: address("10.1.0.1") }];
-const OPTIONS: AttachmentOptions = {
-  bridge: "minicni0",
-  hairpin: true,
-  isolated: false,
-  defaultRoute: true,
-  enableDad: false,
-  podDown: false,
-  mtu: 1450,
-  mac: null,
-  routes: [],
-};
 
 function describeOne(more: Partial<AttachmentOptions>) {
   const key = { network: "pods", containerId: "c1", ifname: "eth0" };

@@ -9,22 +9,12 @@ import {
   planDetach,
 } from "../../../src/topology/attachment.ts";
 import { createMemoryLedger } from "../../twin/ledger.ts";
+import { OPTIONS } from "../../twin/options.ts";
 import { createTwinPool } from "../../twin/pool.ts";
 import { address, prefix } from "../../twin/words.ts";
 
 const KEY = { network: "pods", containerId: "c1", ifname: "eth0" };
 const NETNS = "/run/netns/c1";
-const OPTIONS: AttachmentOptions = {
-  bridge: "minicni0",
-  hairpin: true,
-  isolated: false,
-  defaultRoute: true,
-  enableDad: false,
-  podDown: false,
-  mtu: 1450,
-  mac: null,
-  routes: [],
-};
 
 function describeOn(subnets: string[], more: Partial<AttachmentOptions> = {}) {
   const sets = parseRangeSets(subnets.map((subnet) => [{ subnet }]));

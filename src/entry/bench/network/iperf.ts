@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { HostError } from "../../../host/errors.ts";
+import { parseJson } from "../../../host/json.ts";
 import type { Family } from "../../../net/address.ts";
 
 /** One TCP stream, measured once; `seconds`: how long, whole ones. */
@@ -127,12 +128,4 @@ export function parseIperf(text: string): number | null {
   if (parsed.success) return parsed.output.end.sum_received.bits_per_second / 1e6;
   const excerpt = text.trim().slice(0, 200);
   throw new HostError(`iperf3 told no throughput: ${excerpt}`, "see whether it is version 3.1 or later");
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

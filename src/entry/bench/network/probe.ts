@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { HostError } from "../../../host/errors.ts";
+import { parseJson } from "../../../host/json.ts";
 import { benchProcessor, stayOn } from "../../../host/processors.ts";
 import { answerRoundTrips, measureRoundTrips } from "../../../host/round-trips.ts";
 import { parseAddress } from "../../../net/address.ts";
@@ -59,12 +60,4 @@ export function parseProbe(text: string): Reading {
   const parsed = v.safeParse(FoundSchema, parseJson(text));
   if (parsed.success) return { median: parsed.output.median, p95: parsed.output.p95 };
   throw new HostError(`the probe found nothing: ${text.trim()}`, "this is a fault of minicni");
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -1,6 +1,9 @@
 import { SUPPORTED_VERSIONS } from "../cni/version.ts";
 import { EXECUTORS } from "../host/engine.ts";
 import type { Host } from "../host/machine.ts";
+import { printError } from "../host/stdout.ts";
+import { observeTerminal } from "../host/terminal.ts";
+import { openScreen, type Screen } from "./output/screen.ts";
 import { planDryRun, runPlan } from "./plan.ts";
 import { VERSION } from "./version.ts";
 
@@ -12,6 +15,7 @@ CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
   minicni agent --node NAME           keep this node's routes, tunnels and rules right (see: minicni agent --help)
   minicni install [--dry-run]         put the plugins where runtimes look for them (see: minicni install --help)
   minicni uninstall [--dry-run]       remove all that minicni made on this node (see: minicni uninstall --help)
+  minicni doctor                      what is wrong with this node's network, why, and the fix (see: minicni doctor --help)
   minicni bench all|alloc|routes|cni|network
                                       how fast it is here, beside what others do (see: minicni bench --help)
   minicni lab demo                    a cluster of virtual nodes on this machine: up, test, down
@@ -57,6 +61,10 @@ export async function runCli(args: string[], host: Host, print: (text: string) =
       const { runCalls } = await import("./agent/calls-alone.ts");
       return runCalls(rest, host, print);
     }
+    case "doctor": {
+      const { runDoctor } = await import("./doctor/index.ts");
+      return runDoctor(rest, host, screenOf(print));
+    }
     case "bench": {
       const { runBench } = await import("./bench/index.ts");
       return runBench(rest, host, selfArgv(), print);
@@ -82,6 +90,11 @@ export async function runCli(args: string[], host: Host, print: (text: string) =
       host.log(`unknown command "${command}"; see: minicni --help`);
       return 2;
   }
+}
+
+function screenOf(print: (text: string) => void): Screen {
+  const stdout = observeTerminal(1);
+  return openScreen({ print, printError, stdout, stderr: observeTerminal(2) }, process.env);
 }
 
 /** How to run ourselves again: the compiled binary, or Bun with our entry file. */

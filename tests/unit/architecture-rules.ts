@@ -23,15 +23,16 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   wasm: ["net", "ipam", "plan"],
   host: ["net", "plan", "ipam"],
   kube: ["net"],
-  entry: ["net", "cni", "ipam", "plan", "topology", "wasm", "host", "kube"],
+  doctor: ["net", "cni", "ipam", "plan", "topology"],
+  entry: ["net", "cni", "ipam", "plan", "topology", "wasm", "host", "kube", "doctor"],
 };
 
 /** What may take its time: it is no CNI call. */
-const LAB = /^src\/entry\/(lab|agent|bench|install)\//;
+const LAB = /^src\/entry\/(lab|agent|bench|install|admin|doctor|output)\//;
 
 /** Who may import a package; `dynamic`: places where only `await import()` is allowed. */
 const PACKAGES: readonly { readonly of: RegExp; readonly places: RegExp; readonly dynamic?: RegExp }[] = [
-  { of: /^valibot$/, places: /^src\/(cni|host|kube|entry\/(lab|agent|bench))\// },
+  { of: /^valibot$/, places: /^src\/(cni|host|kube|doctor|entry\/(lab|agent|bench|admin|doctor))\// },
   { of: /^(commander|ip-cidr)$/, places: LAB, dynamic: /^src\/entry\// },
   // Its one file with the kubeconfig: the whole package would bring every API type there is into memory.
   { of: /^@kubernetes\/client-node/, places: /^src\/kube\// },

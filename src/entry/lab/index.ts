@@ -2,13 +2,14 @@ import { Command, CommanderError } from "commander";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { catchSignals } from "../interrupt.ts";
+import { createPaint } from "../output/paint.ts";
 import { labDown } from "./down.ts";
 import { withLabLock } from "./exclusive.ts";
 import { toJson } from "./json.ts";
 import { addWishOptions, toWish, type WishOptions } from "./options.ts";
 import { addPlayCommands } from "./play.ts";
 import { labNamespaces } from "./state.ts";
-import { createPaint, formatReport } from "./table.ts";
+import { formatReport } from "./table.ts";
 import { labTest } from "./test.ts";
 import { type LabWish, labUp } from "./up.ts";
 

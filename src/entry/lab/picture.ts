@@ -2,7 +2,7 @@ import { formatAddress } from "../../net/address.ts";
 import type { ClusterNode } from "../../net/node.ts";
 import { formatPrefix, networkOf } from "../../net/prefix.ts";
 import { routerAddresses } from "../../topology/lab.ts";
-import type { Paint } from "./table.ts";
+import type { Paint } from "../output/paint.ts";
 import type { LabReport } from "./test.ts";
 
 /** One entry of the tree with what hangs on it. */

@@ -1,21 +1,8 @@
 import { FAMILIES } from "../../net/address.ts";
+import type { Paint } from "../output/paint.ts";
 import { formatPicture } from "./picture.ts";
 import { CHECKS, type Probe } from "./probe.ts";
 import type { LabReport } from "./test.ts";
-
-/** Marks for a terminal; plain text when colour is off. */
-export interface Paint {
-  readonly good: (text: string) => string;
-  readonly bad: (text: string) => string;
-  readonly dim: (text: string) => string;
-  readonly bold: (text: string) => string;
-}
-
-/** ANSI colours, or none. */
-export function createPaint(isColoured: boolean): Paint {
-  const paint = (code: number) => (text: string) => (isColoured ? `\x1b[${code}m${text}\x1b[0m` : text);
-  return { good: paint(32), bad: paint(31), dim: paint(2), bold: paint(1) };
-}
 
 /** The report for a person: the cluster, the checks with their round trips, then what failed and what to do. */
 export function formatReport(report: LabReport, paint: Paint): string {

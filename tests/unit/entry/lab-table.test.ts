@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { toJson } from "../../../src/entry/lab/json.ts";
 import type { Probe } from "../../../src/entry/lab/probe.ts";
-import { createPaint, formatReport } from "../../../src/entry/lab/table.ts";
+import { formatReport } from "../../../src/entry/lab/table.ts";
 import type { LabReport } from "../../../src/entry/lab/test.ts";
+import { createPaint } from "../../../src/entry/output/paint.ts";
 import { address, prefix } from "../../twin/words.ts";
 
 const PLAIN = createPaint(false);

@@ -1,0 +1,65 @@
+import { Command, CommanderError } from "commander";
+import { HostError } from "../../host/errors.ts";
+import type { Host } from "../../host/machine.ts";
+import type { Screen } from "./screen.ts";
+
+/** A line of help: what to type, and what it is for. */
+export type Example = readonly [line: string, what: string];
+
+/** Our own program has failed, or was misused: nothing of what it printed counts. */
+export const FAILED = 2;
+
+/**
+ * A command for people, in the form that all of ours have: help with examples behind it, suggestions for what is
+ * mistyped, and no end of the process of its own. Give it options, arguments, commands and an action.
+ */
+export function createCommand(name: string, description: string, examples: readonly Example[] = []): Command {
+  const command = new Command(name).description(description).showSuggestionAfterError(true);
+  return addExamples(command, examples);
+}
+
+/** Examples below the help of a command. */
+export function addExamples(command: Command, examples: readonly Example[]): Command {
+  if (examples.length === 0) return command;
+  const column = Math.max(...examples.map(([line]) => line.length)) + 2;
+  const lines = examples.map(([line, what]) => `  ${line.padEnd(column)}${what}`);
+  return command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
+}
+
+/**
+ * Parses the arguments and runs the action, which may be asynchronous and keep its exit code itself. Returns null when it
+ * ran to its end, else the exit code: 0 for help; 2 for misuse and for a failure, which were told.
+ */
+export async function runCommand(
+  command: Command,
+  args: readonly string[],
+  host: Pick<Host, "log">,
+  { print, width }: Pick<Screen, "print" | "width">,
+): Promise<number | null> {
+  prepare(command, host, print, width);
+  try {
+    await command.parseAsync([...args], { from: "user" });
+    return null;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : FAILED;
+    if (!(error instanceof HostError)) throw error;
+    host.log(`${error.message}\nwhat to do: ${error.hint}`);
+    return FAILED;
+  }
+}
+
+/** Settings that commands below do not inherit once they are there. */
+function prepare(
+  command: Command,
+  host: Pick<Host, "log">,
+  print: (text: string) => void,
+  width: number | null,
+) {
+  command.exitOverride().configureOutput({
+    writeOut: print,
+    writeErr: (text) => host.log(text.trim()),
+    getOutHelpWidth: () => width ?? 100,
+    getErrHelpWidth: () => width ?? 100,
+  });
+  for (const child of command.commands) prepare(child, host, print, width);
+}

@@ -4,7 +4,7 @@ import type { Host } from "../host/machine.ts";
 import { HOST, type Step } from "../plan/step.ts";
 import { tellFailure } from "./install/failure.ts";
 import { LOCK_TIMEOUT_MS } from "./install/index.ts";
-import { parseLauncher } from "./install/options.ts";
+import { createLauncherCommand, type LauncherSettings, parse } from "./install/options.ts";
 import { isFolder } from "./read.ts";
 
 /**
@@ -16,7 +16,7 @@ export async function runLauncher(
   host: Host,
   print: (text: string) => void,
 ): Promise<number> {
-  const settings = await parseLauncher(args, host, print);
+  const settings = await parse<LauncherSettings>(createLauncherCommand(), args, host, { print, width: null });
   if (typeof settings === "number") return settings;
   const { out, arch } = settings;
   try {

@@ -1,11 +1,12 @@
 import { resolve } from "node:path";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { HostError } from "../../host/errors.ts";
 import { PUBLIC, replaceFile } from "../../host/files.ts";
 import { createHost } from "../../host/linux.ts";
 import type { Host } from "../../host/machine.ts";
 import { FAMILIES, type Family } from "../../net/address.ts";
 import { catchSignals } from "../interrupt.ts";
+import { createCommand, runCommand } from "../output/command.ts";
 import { compareResults, formatComparison } from "./compare.ts";
 import { FULL, QUICK, type Suite } from "./context.ts";
 import { addHiddenCommands } from "./hidden.ts";
@@ -39,26 +40,17 @@ interface RunOptions {
 const FAILED = 1;
 const REGRESSION = 3;
 
-/**
- * `minicni bench …`. Returns the exit code: 0 measured, 1 something failed, 2 misused, 3 slower than `--against`, 130 or
- * 143 interrupted.
- */
-export async function runBench(
-  args: readonly string[],
-  host: Host,
-  self: readonly string[],
-  print: (text: string) => void,
-): Promise<number> {
-  let exitCode = 0;
-  const bench = { host, self, print };
-  const program = new Command("minicni bench")
-    .description("how fast it is on this machine, beside what others do")
-    .exitOverride()
-    .configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) });
+/** The command line of `minicni bench`; `end` is told the exit code where it is not 0. */
+export function createBenchCommand(bench: BenchProgram, end: (exitCode: number) => void): Command {
+  const program = createCommand("bench", "how fast it is on this machine, beside what others do", [
+    ["minicni bench micro --quick", "the allocator and the route diff, in seconds"],
+    ["minicni bench cni --only burst", "scenarios with a word in their names"],
+    ["minicni bench all --out results.json", "everything, some 45 minutes, and keep it"],
+  ]);
   const add = (name: string, suites: readonly SuiteName[], description: string, routes = ALL_ROUTES) =>
     addRunOptions(program.command(name).description(description)).action(
       async (options: RunOptions & Partial<RoutesOptions>) => {
-        exitCode = await run(bench, suites, options, { ...routes, ...options });
+        end(await run(bench, suites, options, { ...routes, ...options }));
       },
     );
   add("alloc", ["alloc"], "giving out addresses: WebAssembly beside other ways to do it, and host-local");
@@ -80,12 +72,27 @@ export async function runBench(
     .requiredOption("--out <folder>", "where they go")
     .action((path: string, { out }: { out: string }) => writeReport(bench, path, out));
   addHiddenCommands(program, bench);
+  return program;
+}
+
+/**
+ * `minicni bench …`. Returns the exit code: 0 measured, 1 something failed, 2 misused, 3 slower than `--against`, 130 or
+ * 143 interrupted.
+ */
+export async function runBench(
+  args: readonly string[],
+  host: Host,
+  self: readonly string[],
+  print: (text: string) => void,
+): Promise<number> {
+  let exitCode = 0;
+  const command = createBenchCommand({ host, self, print }, (code) => {
+    exitCode = code;
+  });
   try {
-    await program.parseAsync([...args], { from: "user" });
-    return exitCode;
+    return (await runCommand(command, args, host, { print, width: null }, FAILED)) ?? exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    host.log(error instanceof HostError ? `${error.message}\nwhat to do: ${error.hint}` : String(error));
+    host.log(String(error));
     return FAILED;
   }
 }

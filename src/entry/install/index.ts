@@ -16,7 +16,7 @@ import {
 import { isFolder, readConfigs } from "../read.ts";
 import { VERSION } from "../version.ts";
 import { tellFailure } from "./failure.ts";
-import { type InstallSettings, parseInstall } from "./options.ts";
+import { createInstallCommand, type InstallSettings, parse } from "./options.ts";
 import { hasLauncher } from "./programs.ts";
 
 /** What another installer takes to write and fsync 100 MB on a busy disk. */
@@ -32,7 +32,7 @@ export async function runInstall(
   source: string,
   print: (text: string) => void,
 ): Promise<number> {
-  const settings = await parseInstall(args, host, print);
+  const settings = await parse<InstallSettings>(createInstallCommand(), args, host, { print, width: null });
   if (typeof settings === "number") return settings;
   const { binDir, dryRun } = settings;
   const work = () => install(settings, source, host, print);

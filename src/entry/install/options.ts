@@ -1,7 +1,9 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { LAUNCHER_ARCHITECTURES } from "../../host/launcher.ts";
 import type { Host } from "../../host/machine.ts";
 import { STANDALONE } from "../../topology/install.ts";
+import { createCommand, runCommand } from "../output/command.ts";
+import type { Screen } from "../output/screen.ts";
 
 /** Folders, absolute and without a slash at the end, and how to go about it. */
 export interface InstallSettings {
@@ -29,32 +31,29 @@ const FOLDERS = {
   cni: folder("--cni-dir <folder>", "reservations and results", "MINICNI_CNI_DIR", "/var/lib/cni"),
 } as const;
 
-/** `minicni install`: a number is the exit code to end with (help, or misuse, which was told). */
-export function parseInstall(
-  args: readonly string[],
-  host: Host,
-  print: (text: string) => void,
-): Promise<InstallSettings | number> {
-  const command = new Command("minicni install")
-    .description(
-      "puts minicni, what it executes, and loopback where there is none, where runtimes look for plugins",
-    )
+/** The command line of `minicni install`, without an action. */
+export function createInstallCommand(): Command {
+  return createCommand(
+    "install",
+    "puts minicni, what it executes, and loopback where there is none, where runtimes look for plugins",
+    [
+      ["minicni install --dry-run", "what would be done, as commands; exit 3 when it is anything"],
+      ["minicni install", "do it; what is as it should be stays untouched"],
+    ],
+  )
     .addOption(FOLDERS.bin())
     .addOption(FOLDERS.conf())
     .addOption(
       new Option("--dry-run", "print what would be done; exit 3 when it is anything").default(false),
     );
-  return parse<InstallSettings>(command, args, host, print);
 }
 
-/** `minicni uninstall`: as {@link parseInstall}. */
-export function parseUninstall(
-  args: readonly string[],
-  host: Host,
-  print: (text: string) => void,
-): Promise<UninstallSettings | number> {
-  const command = new Command("minicni uninstall")
-    .description("removes all that minicni made on this node, and nothing else")
+/** The command line of `minicni uninstall`, without an action. */
+export function createUninstallCommand(): Command {
+  return createCommand("uninstall", "removes all that minicni made on this node, and nothing else", [
+    ["minicni uninstall --dry-run", "what would be removed, as commands; exit 3 when it is anything"],
+    ["minicni uninstall --force", "although pods are attached: they lose their network"],
+  ])
     .addOption(FOLDERS.bin())
     .addOption(FOLDERS.conf())
     .addOption(FOLDERS.state())
@@ -66,7 +65,6 @@ export function parseUninstall(
     .addOption(
       new Option("--dry-run", "print what would be done; exit 3 when it is anything").default(false),
     );
-  return parse<UninstallSettings>(command, args, host, print);
 }
 
 /** What `minicni launcher` writes, and for which CPU architecture. */
@@ -75,35 +73,33 @@ export interface LauncherSettings {
   readonly arch: string;
 }
 
-/** `minicni launcher`: as {@link parseInstall}. */
-export function parseLauncher(
-  args: readonly string[],
-  host: Host,
-  print: (text: string) => void,
-): Promise<LauncherSettings | number> {
-  const command = new Command("minicni launcher")
-    .description(`writes the launcher, which executes ${STANDALONE} beside it where no agent takes a call`)
+/** The command line of `minicni launcher`, without an action. */
+export function createLauncherCommand(): Command {
+  return createCommand(
+    "launcher",
+    `writes the launcher, which executes ${STANDALONE} beside it where no agent takes a call`,
+  )
     .addOption(new Option("--out <file>", "where to").makeOptionMandatory().argParser(parseFile))
     .addOption(
       new Option("--arch <name>", "for which CPU").choices(LAUNCHER_ARCHITECTURES).default(process.arch),
     );
-  return parse<LauncherSettings>(command, args, host, print);
 }
 
-async function parse<T extends object>(
+/** The options of a command without an action; a number: the exit code to end with (help, or misuse, which was told). */
+export async function parse<T extends object>(
   command: Command,
   args: readonly string[],
   host: Host,
-  print: (text: string) => void,
+  screen: Pick<Screen, "print" | "width">,
 ): Promise<T | number> {
-  command.exitOverride().configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) });
-  try {
-    await command.parseAsync([...args], { from: "user" });
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    throw error;
-  }
-  return command.opts<T>();
+  return (
+    (await runCommand(
+      command.action(() => undefined),
+      args,
+      host,
+      screen,
+    )) ?? command.opts<T>()
+  );
 }
 
 function folder(flags: string, description: string, variable: string, initial: string): () => Option {

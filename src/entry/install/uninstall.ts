@@ -6,7 +6,7 @@ import { attachmentLock } from "../call.ts";
 import { agentLock } from "../node.ts";
 import { isFolder } from "../read.ts";
 import { tellFailure } from "./failure.ts";
-import { parseUninstall, type UninstallSettings } from "./options.ts";
+import { createUninstallCommand, parse, type UninstallSettings } from "./options.ts";
 import { observeRemains, type Remains } from "./remains.ts";
 
 /** The whole of it: looking, waiting for calls of the plugin, and every step. */
@@ -23,7 +23,10 @@ type Print = (text: string) => void;
  * dry run found something to remove.
  */
 export async function runUninstall(args: readonly string[], host: Host, print: Print): Promise<number> {
-  const settings = await parseUninstall(args, host, print);
+  const settings = await parse<UninstallSettings>(createUninstallCommand(), args, host, {
+    print,
+    width: null,
+  });
   if (typeof settings === "number") return settings;
   host.deadline.restart(LIMIT_MS);
   try {

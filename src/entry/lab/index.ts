@@ -1,7 +1,8 @@
-import { Command, CommanderError } from "commander";
+import type { Command } from "commander";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { catchSignals } from "../interrupt.ts";
+import { createCommand, runCommand } from "../output/command.ts";
 import { createPaint } from "../output/paint.ts";
 import { labDown } from "./down.ts";
 import { withLabLock } from "./exclusive.ts";
@@ -13,6 +14,54 @@ import { formatReport } from "./table.ts";
 import { labTest } from "./test.ts";
 import { type LabWish, labUp } from "./up.ts";
 
+/** What `minicni lab …` works with: `self` is the command line that runs this program again. */
+export interface LabProgram {
+  readonly host: Host;
+  readonly self: readonly string[];
+  readonly print: (text: string) => void;
+}
+
+/** The command line of `minicni lab`; `end` is told the exit code where it is not 0. */
+export function createLabCommand(
+  { host, self, print }: LabProgram,
+  end: (exitCode: number) => void,
+): Command {
+  const say = (line: string) => print(`${line}\n`);
+  const program = createCommand(
+    "lab",
+    "a cluster of virtual nodes on this machine, each a network namespace with an agent",
+    [
+      ["minicni lab demo", "a cluster of three nodes: up, test, down"],
+      ["minicni lab up --nodes 5 --backend vxlan", "one that stays, to play with"],
+      ["minicni lab node remove n2", "a Node goes; see the others' routes: ip -n mcni-lab-n1 route"],
+      ["minicni lab down", "remove it"],
+    ],
+  ).hook("preAction", requireRoot);
+  addWishOptions(program.command("up").description("make the lab")).action(async (options: WishOptions) => {
+    await withLabLock("up", host, () => labUp(toWish(options), self, host, say));
+    say("test it: minicni lab test; remove it: minicni lab down");
+  });
+  program
+    .command("test")
+    .description("probe every pair, both families")
+    .option("--json", "for machines")
+    .action(async (options: { json?: boolean }) => {
+      end(await test(options.json ?? false, self, host, print));
+    });
+  program
+    .command("down")
+    .description("remove the lab")
+    .action(() => withLabLock("down", host, () => labDown(self, host, say)));
+  addWishOptions(program.command("demo").description("up, test, down"))
+    .option("--json", "for machines")
+    .action(async (options: WishOptions & { json?: boolean }) => {
+      const isJson = options.json ?? false;
+      end(await withLabLock("demo", host, () => demo(toWish(options), isJson, host, self, print)));
+    });
+  addPlayCommands(program, self, host, say);
+  return program;
+}
+
 /**
  * `minicni lab …`. Returns the exit code: 0 all passed, 1 something failed, 2 misused.
  * `print` writes to stdout; `self` is the command line that runs this program again.
@@ -23,41 +72,14 @@ export async function runLab(
   self: readonly string[],
   print: (text: string) => void,
 ): Promise<number> {
-  const say = (line: string) => print(`${line}\n`);
   let exitCode = 0;
-  const program = new Command("minicni lab")
-    .description("a cluster of virtual nodes on this machine, each a network namespace with an agent")
-    .exitOverride()
-    .configureOutput({ writeOut: print, writeErr: (text) => host.log(text.trim()) })
-    .hook("preAction", requireRoot);
-  addWishOptions(program.command("up").description("make the lab")).action(async (options: WishOptions) => {
-    await withLabLock("up", host, () => labUp(toWish(options), self, host, say));
-    say("test it: minicni lab test; remove it: minicni lab down");
+  const command = createLabCommand({ host, self, print }, (code) => {
+    exitCode = code;
   });
-  program
-    .command("test")
-    .description("probe every pair, both families")
-    .option("--json", "for machines")
-    .action(async (options: { json?: boolean }) => {
-      exitCode = await test(options.json ?? false, self, host, print);
-    });
-  program
-    .command("down")
-    .description("remove the lab")
-    .action(() => withLabLock("down", host, () => labDown(self, host, say)));
-  addWishOptions(program.command("demo").description("up, test, down"))
-    .option("--json", "for machines")
-    .action(async (options: WishOptions & { json?: boolean }) => {
-      const isJson = options.json ?? false;
-      exitCode = await withLabLock("demo", host, () => demo(toWish(options), isJson, host, self, print));
-    });
-  addPlayCommands(program, self, host, say);
   try {
-    await program.parseAsync([...args], { from: "user" });
-    return exitCode;
+    return (await runCommand(command, args, host, { print, width: null }, 1)) ?? exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    host.log(error instanceof HostError ? `${error.message}\nwhat to do: ${error.hint}` : String(error));
+    host.log(String(error));
     return 1;
   }
 }

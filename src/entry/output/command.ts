@@ -18,9 +18,18 @@ export function createCommand(name: string, description: string, examples: reado
   return addExamples(command, examples);
 }
 
+/** What commander does not give back of a help text; the manual has the examples as well. */
+const EXAMPLES = new WeakMap<Command, readonly Example[]>();
+
+/** The examples of a command. */
+export function examplesOf(command: Command): readonly Example[] {
+  return EXAMPLES.get(command) ?? [];
+}
+
 /** Examples below the help of a command. */
 export function addExamples(command: Command, examples: readonly Example[]): Command {
   if (examples.length === 0) return command;
+  EXAMPLES.set(command, examples);
   const column = Math.max(...examples.map(([line]) => line.length)) + 2;
   const lines = examples.map(([line, what]) => `  ${line.padEnd(column)}${what}`);
   return command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
@@ -28,23 +37,26 @@ export function addExamples(command: Command, examples: readonly Example[]): Com
 
 /**
  * Parses the arguments and runs the action, which may be asynchronous and keep its exit code itself. Returns null when it
- * ran to its end, else the exit code: 0 for help; 2 for misuse and for a failure, which were told.
+ * ran to its end, else the exit code: 0 for help, 2 for misuse, `failure` where the machine refused something; told.
  */
 export async function runCommand(
   command: Command,
   args: readonly string[],
   host: Pick<Host, "log">,
   { print, width }: Pick<Screen, "print" | "width">,
+  failure = FAILED,
 ): Promise<number | null> {
-  prepare(command, host, print, width);
+  // Below the program, so that its help reads as it is typed: minicni doctor …
+  const program = new Command("minicni").helpCommand(false).addCommand(command);
+  prepare(program, host, print, width);
   try {
-    await command.parseAsync([...args], { from: "user" });
+    await program.parseAsync([command.name(), ...args], { from: "user" });
     return null;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : FAILED;
     if (!(error instanceof HostError)) throw error;
     host.log(`${error.message}\nwhat to do: ${error.hint}`);
-    return FAILED;
+    return failure;
   }
 }
 

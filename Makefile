@@ -14,12 +14,12 @@ FIND_BUN = for b in node_modules/@oven/bun-linux-*/bin/bun node_modules/bun/bin/
 	[ -n "$${BUN:-}" ] || { echo "no Bun found: run 'make deps'" >&2; exit 1; }
 BUILD_FLAGS = --compile --minify --bytecode --format=esm --splitting --no-compile-autoload-dotenv --no-compile-autoload-bunfig
 LAUNCHERS = $(addprefix installer/launcher/build/,launcher-amd64 launcher-arm64)
-SOURCES = $(shell find src wasm/assembly -name '*.ts' -o -name '*.c' -o -name '*.md' 2>/dev/null) $(wildcard wasm/asconfig*.json) package-lock.json
+SOURCES = $(shell find src wasm/assembly -name '*.ts' -o -name '*.c' -o -name '*.md' -o -name '*.html' -o -name '*.css' -o -name '*.js' 2>/dev/null) $(wildcard wasm/asconfig*.json) package-lock.json
 WASM = wasm/build/minicni.wasm wasm/build/routes.wasm
 LAB_PACKAGES = iproute2 iptables
 # Peers of the benchmarks, and what they are measured with; the floor is compiled on the spot.
 BENCH_PACKAGES = $(LAB_PACKAGES) containernetworking-plugins iperf3 time gcc libc6-dev
-TEST_PACKAGES = $(BENCH_PACKAGES) util-linux procps iputils-ping strace containerd runc nftables conntrack busybox-static podman curl openssl buildah kmod
+TEST_PACKAGES = $(BENCH_PACKAGES) util-linux procps iputils-ping strace containerd runc nftables conntrack busybox-static podman curl openssl buildah kmod chromium zsh fish mandoc
 TEST_WORKERS ?= 3
 # For example --quick, or --against bench/results.json.
 BENCH_FLAGS ?=
@@ -44,7 +44,7 @@ LAUNCHER_DEFINES ?=
 IMAGE ?=
 IMAGE_SOURCES = $(addprefix installer/,build-image.ts debian.ts dockerfile.ts elf.ts licences.ts oci.ts project.ts rootfs.ts)
 
-.PHONY: build deps install demo test bench packages-bench lint format typecheck clean packages-lab packages-test image image-host release check-tag publish manifests test-kubernetes
+.PHONY: build deps install demo test bench packages-bench pictures lint format typecheck clean packages-lab packages-test image image-host release check-tag publish manifests test-kubernetes
 
 build: dist/minicni
 
@@ -212,6 +212,28 @@ bench: packages-bench build
 	   echo "bench/results.json, docs/benchmarks.md" ;;
 	esac
 	exit $$code
+
+# What a terminal shows, for the pages: a lab that works, then one node of it with three faults. Needs script (util-linux).
+# The lab's pods have their addresses where their records say, which no conflist of the folder tells.
+LAB_PLACES = --state-dir /run/minicni-lab/node1/state --conf-dir /run/minicni-lab/node1/networks
+LAB_NODE = $(LAB_PLACES) --data-dir /run/minicni-lab/node1/data
+pictures: build
+	$(FIND_BUN)
+	picture() { # file, columns, what is typed, what is run
+		script -qc "stty cols $$2; $$4" /dev/null </dev/null | tr -d '\r' | "$$BUN" installer/terminal-picture.ts "\$$ $$3" >"docs/$$1.svg"
+	}
+	on_node1="nsenter --net=/run/netns/mclab-node1 dist/minicni"
+	trap 'dist/minicni lab down >/dev/null' EXIT
+	dist/minicni lab up --subnets 2 >/dev/null
+	for _ in {1..60}; do $$on_node1 status $(LAB_NODE) >/dev/null && $$on_node1 status $(LAB_NODE) | grep -q "3 used" && break; sleep 1; done
+	picture lab 118 "minicni lab test" "dist/minicni lab test"
+	picture status 100 "minicni status" "$$on_node1 status $(LAB_NODE)"
+	picture map 84 "minicni ipam map" "$$on_node1 ipam map $(LAB_PLACES)"
+	dist/minicni lab agent stop node1 >/dev/null
+	nsenter --net=/run/netns/mclab-node1 ip route replace 10.244.2.0/24 via 172.31.255.2 proto static
+	nsenter --net=/run/netns/mclab-node1 sysctl -qw net.ipv4.ip_forward=0
+	nsenter --net=/run/netns/mclab-node1 iptables -t nat -F MINICNI-POSTROUTING
+	picture doctor 100 "minicni doctor --only A3,A4,B1,B7" "$$on_node1 doctor --only A3,A4,B1,B7 $(LAB_NODE)"
 
 manifests: k8s/minicni.yaml
 k8s/minicni.yaml: k8s/flatten $(wildcard k8s/base/*.yaml)

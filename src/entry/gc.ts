@@ -196,6 +196,6 @@ function isProvablyDead(
 }
 
 /** Whether the namespace has a name of its own; under /proc the path may be another process's by now. */
-export function isNetnsFile({ netns }: AttachmentRecord): boolean {
+export function isNetnsFile({ netns }: Pick<AttachmentRecord, "netns">): boolean {
   return netns.startsWith("/") && !netns.startsWith("/proc/");
 }

@@ -13,7 +13,12 @@ export interface HttpAnswer {
   /** Content type. */
   readonly type: string;
   readonly body: string;
+  /** Further ones. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
+
+/** What answers: gets the path without its query, and the Host header as it was sent (null: none). */
+export type Answer = (path: string, host: string | null) => Promise<HttpAnswer | null> | HttpAnswer | null;
 
 export const PLAIN_TEXT = "text/plain; charset=utf-8";
 
@@ -49,10 +54,7 @@ export function formatListen({ host, port }: ListenAddress): string {
  * (404). Other methods get 405; an answer that throws gets 500, one that takes over 5 s 503. Throws HostError when it
  * can't listen there. `close` ends open connections as well.
  */
-export function serveHttp(
-  listen: ListenAddress,
-  answer: (path: string) => Promise<HttpAnswer | null> | HttpAnswer | null,
-): { readonly port: number; close(): void } {
+export function serveHttp(listen: ListenAddress, answer: Answer): { readonly port: number; close(): void } {
   const open = (hostname: string) =>
     Bun.serve({
       hostname,
@@ -70,7 +72,7 @@ export function serveHttp(
           const body = "only GET and HEAD\n";
           return toResponse({ status: 405, type: PLAIN_TEXT, body }, false, { allow: "GET, HEAD" });
         }
-        return toResponse(await answerInTime(request.url, answer), isHead);
+        return toResponse(await answerInTime(request, answer), isHead);
       },
     });
   const server = openFirst(listen, open);
@@ -110,17 +112,14 @@ function hintOf(error: unknown): string {
   }
 }
 
-async function answerInTime(
-  url: string,
-  answer: (path: string) => Promise<HttpAnswer | null> | HttpAnswer | null,
-): Promise<HttpAnswer> {
+async function answerInTime({ url, headers }: Request, answer: Answer): Promise<HttpAnswer> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<HttpAnswer>((resolve) => {
     const body = "no answer in time\n";
     timer = setTimeout(() => resolve({ status: 503, type: PLAIN_TEXT, body }), ANSWER_TIMEOUT_MS);
   });
   try {
-    const found = await Promise.race([answer(new URL(url).pathname), late]);
+    const found = await Promise.race([answer(new URL(url).pathname, headers.get("host")), late]);
     return found ?? { status: 404, type: PLAIN_TEXT, body: "not found\n" };
   } catch (error) {
     return { status: 500, type: PLAIN_TEXT, body: `${messageOf(error)}\n` };
@@ -130,11 +129,11 @@ async function answerInTime(
 }
 
 function toResponse(
-  { status, type, body }: HttpAnswer,
+  { status, type, body, headers: further = {} }: HttpAnswer,
   isHead: boolean,
   more: Readonly<Record<string, string>> = {},
 ): Response {
-  const headers = { "content-type": type, "cache-control": "no-store", ...more };
+  const headers = { "content-type": type, "cache-control": "no-store", ...further, ...more };
   if (!isHead) return new Response(body, { status, headers });
   return new Response(null, {
     status,

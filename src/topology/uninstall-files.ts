@@ -127,7 +127,7 @@ export function isStoreFile(name: string, isWhole: boolean): boolean {
 
 /** Files and folders that the agent and the plugin keep in their folder of state. */
 const STATE_FILES =
-  /^(node\.json(\.tmp)?|(agent|attachments|rules|bridge|released|hostports|portrules)\.lock|\.minicni-probe|cni\.sock(\.fd)?(\.new)?)$/;
+  /^((node|agent)\.json(\.tmp)?|(agent|attachments|rules|bridge|released|hostports|portrules)\.lock|\.minicni-probe|cni\.sock(\.fd)?(\.new)?)$/;
 export const STATE_FOLDERS = ["masquerade", "released", "hostports"] as const;
 
 /** Whether a name in the folder of state is one of ours. */

@@ -50,12 +50,13 @@ export class UninstallNode extends AgentNode {
     return this.box.call(command, pod, { dataDir: `${this.cniDir}/networks`, ...conf });
   }
 
-  /** All that could have changed: the kernel's state, and every file with its content and mode. */
+  /** All that could have changed: the kernel's state, every file with mode and content; not what an agent says of itself. */
   everything(): string {
     const { dir } = this.box;
     const tables = this.box.node("nft", "list", "tables");
     const files = must("find", dir, "-not", "-name", "*.log", "-printf", "%P %M %l\n");
-    const sums = must("find", dir, "-type", "f", "-not", "-name", "*.log", "-exec", "md5sum", "{}", "+");
+    const told = ["-not", "-name", "*.log", "-not", "-name", "agent.json"];
+    const sums = must("find", dir, "-type", "f", ...told, "-exec", "md5sum", "{}", "+");
     const lines = [files, sums].flatMap((text) => text.split("\n")).sort();
     const kernel = this.kernel().replace(TIMERS, "");
     return [kernel, tables, ...lines].join("\n");

@@ -54,7 +54,7 @@ const pod = () => objectOf("DaemonSet").spec.template.spec;
 /** All that is written about a variable where the agent reads it. */
 const VARIABLES = [
   ...new Set(
-    [...read("src/entry/agent/settings.ts").matchAll(/"([A-Z]+(?:_[A-Z]+)*)"/g)].flatMap(
+    [...read("src/entry/agent/settings-options.ts").matchAll(/"([A-Z]+(?:_[A-Z]+)*)"/g)].flatMap(
       ([, name]) => name ?? [],
     ),
   ),

@@ -20,9 +20,11 @@ import { openMonitor } from "./monitor.ts";
 import { createNetwork } from "./network.ts";
 import { openNodes } from "./nodes.ts";
 import { createOffloadProbe } from "./offload.ts";
+import { openPage } from "./page/open.ts";
 import { createPass } from "./pass.ts";
 import { openPorts } from "./port-loop.ts";
 import { createPublisher } from "./publish.ts";
+import { createReporter } from "./reporter.ts";
 import { createRules } from "./rules.ts";
 import type { AgentSettings } from "./settings.ts";
 import type { Voices } from "./tell.ts";
@@ -110,7 +112,12 @@ function openJournal(format: AgentSettings["logFormat"], isDryRun: boolean): Jou
 async function assemble(settings: AgentSettings, host: Host, journal: Journal) {
   const health = createHealth(now);
   const openFiles = () => host.listFolder("/proc/self/fd").length;
-  const metrics = await createMetrics({ version: VERSION, now, openFiles });
+  const unheard = await createMetrics({ version: VERSION, now, openFiles });
+  const clocks = { now, date: () => new Date() };
+  const reporter = settings.once
+    ? null
+    : createReporter(settings, { host, journal, health, pid: process.pid, ...clocks });
+  const metrics = reporter?.hear(unheard) ?? unheard;
   const voices = { journal, health, metrics };
   const publisher = createPublisher(host, settings, now);
   const { backend, dryRun } = settings;
@@ -123,7 +130,10 @@ async function assemble(settings: AgentSettings, host: Host, journal: Journal) {
   const rules = watchForwardBlocks(createRules(host, now), host, now);
   // A look of its own each time, in bounded time: it may wait for calls of the plugin.
   const bridge = { pass: () => createBridgeRepair(openHost(BRIDGE_MS, settings, journal), settings).pass() };
-  const pass = createPass(settings, { host, network, rules, bridge, offload, publisher, ...voices });
+  const pass = createPass(settings, {
+    ...{ host, network, rules, bridge, offload, publisher, ...voices },
+    ...(reporter === null ? {} : { report: reporter }),
+  });
   const wakeups = createWakeups();
   const heartbeat = health.loop("nodes", NODES_BUDGET_MS);
   const nodes = openNodes(settings, { journal, metrics, publisher, heartbeat }, () => wakeups.wake("nodes"));
@@ -140,9 +150,10 @@ async function assemble(settings: AgentSettings, host: Host, journal: Journal) {
   const close = () => {
     for (const { signal, listener } of listeners) process.off(signal, listener);
     offload?.close();
+    reporter?.close();
     nodes.close();
   };
-  return { ...voices, voices, publisher, network, pass, wakeups, nodes, close };
+  return { ...voices, voices, reporter, publisher, network, pass, wakeups, nodes, close };
 }
 
 async function serveOnce(
@@ -174,15 +185,15 @@ function openCallsOrTell(settings: AgentSettings, { journal, metrics }: Voices) 
 }
 
 async function serveOn(settings: AgentSettings, host: Host, journal: Journal): Promise<number> {
-  const { voices, health, metrics, publisher, network, pass, wakeups, nodes, close } = await assemble(
-    settings,
-    host,
-    journal,
-  );
+  const assembled = await assemble(settings, host, journal);
+  const { voices, reporter, health, metrics, publisher, network, pass, wakeups, nodes, close } = assembled;
   const { node, backend, nodesFile, kubeconfig } = settings;
   const source = nodesFile ?? kubeconfig ?? "the API by the pod's ServiceAccount";
   journal.info("started", { version: VERSION, node, backend, nodes: source });
-  const pages = openPages(settings.listen, voices);
+  reporter?.look(nodes.now());
+  const pages = openPages(settings.listen, voices, reporter);
+  const openLook = (limitMs: number) => openHost(limitMs, settings, journal);
+  const page = reporter && openPage(settings, { reporter, journal, openHost: openLook, now });
   const heartbeat = health.loop("monitor", MONITOR_BUDGET_MS + settings.resyncPeriodMs);
   const monitor = openMonitor(
     { host, journal, heartbeat },
@@ -200,10 +211,13 @@ async function serveOn(settings: AgentSettings, host: Host, journal: Journal): P
     if (snapshot !== null && isLive) journal.state("remember", publisher.remember(snapshot.nodes).fault);
     condition.look();
     pages.retry();
+    page?.retry();
     for (const [name, holds] of health.conditions()) metrics.ready(name, holds);
+    reporter?.look(nodes.now());
   };
   try {
     await runLoop(settings, pass, nodes, wakeups, voices, tick, monitor.isOpen);
+    reporter?.stop();
     journal.info("stopped");
     return 0;
   } finally {
@@ -212,6 +226,7 @@ async function serveOn(settings: AgentSettings, host: Host, journal: Journal): P
     ports.close();
     monitor.close();
     pages.close();
+    page?.close();
     close();
   }
 }

@@ -2,6 +2,8 @@ import { DEFAULT_BRIDGE } from "../../cni/config.ts";
 import { HostError, OverdueError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { type NftTableName, observeNftTable, observeNftTables } from "../../host/nft.ts";
+import { FAMILIES, type Family } from "../../net/address.ts";
+import type { NftTable } from "../../plan/ruleset.ts";
 import { describeForwardBlock, type PodTraffic } from "../../topology/forward-blocks.ts";
 import type { Rules } from "./rules.ts";
 
@@ -56,13 +58,9 @@ async function findForwardBlocks(
   }
   const found: string[] = [];
   try {
-    const tables = (await observeNftTables(host)).filter(isForeign).slice(0, MOST_TABLES);
-    for (const name of tables) {
-      const table = await observeNftTable(host, name);
-      // What iptables has in the chain FORWARD is behind our own jump, which is the first rule there.
-      const isBehind = hasJump && isOfIptables(name);
-      const chains = isBehind ? table.chains.filter(({ name: own }) => own !== "FORWARD") : table.chains;
-      const block = describeForwardBlock({ ...table, chains }, traffic);
+    // What iptables has in the chain FORWARD is behind our own jump, which is the first rule there.
+    for (const table of await observeForeignTables(host, hasJump ? FAMILIES : [])) {
+      const block = describeForwardBlock(table, traffic);
       if (block !== null) found.push(block);
     }
   } catch (error) {
@@ -70,6 +68,25 @@ async function findForwardBlocks(
     host.log(`whether a firewall of this node drops pods' packets can't be seen: ${error.message}`);
   }
   return found;
+}
+
+/**
+ * The tables of nftables of others that can drop what is forwarded. `spared`: families whose chain FORWARD of iptables-nft
+ * is looked at otherwise, and left out. Throws HostError when nft does not answer.
+ */
+export async function observeForeignTables(
+  host: Pick<Host, "spawn">,
+  spared: readonly Family[],
+): Promise<NftTable[]> {
+  const names = (await observeNftTables(host)).filter(isForeign).slice(0, MOST_TABLES);
+  const tables: NftTable[] = [];
+  for (const name of names) {
+    const table = await observeNftTable(host, name);
+    const isSpared = isOfIptables(name) && spared.includes(name.family === "ip" ? 4 : 6);
+    const chains = isSpared ? table.chains.filter(({ name: own }) => own !== "FORWARD") : table.chains;
+    tables.push({ ...table, chains });
+  }
+  return tables;
 }
 
 function isForeign(name: NftTableName): boolean {

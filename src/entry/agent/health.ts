@@ -22,6 +22,10 @@ export interface Health {
   warn(name: string, warning: string | null): void;
   /** Whether every condition holds. */
   isReady(): boolean;
+  /** Each condition: why it does not hold, and what a reader should know all the same. */
+  readiness(): { name: string; fault: string | null; warning: string | null }[];
+  /** Each loop: how late it is; null when it is not. */
+  loops(): { name: string; fault: string | null }[];
   /** Each condition, and whether it holds. */
   conditions(): [name: string, holds: boolean][];
   /** Fails when a loop is over its budget: a restart may help. */
@@ -32,6 +36,9 @@ export interface Health {
 
 /** What has to be true before pods can be reached, in the order in which it becomes true. */
 export const READINESS = ["nodes", "routes", "rules", "published"] as const;
+
+/** Of a condition that was never set. */
+export const NOT_YET = "not yet";
 
 interface Loop {
   readonly budgetMs: number;
@@ -76,6 +83,13 @@ export function createHealth(now: () => number, conditions: readonly string[] = 
       else warnings.set(name, warning);
     },
     isReady,
+    readiness: () =>
+      [...known].map(([name, condition]) => ({
+        name,
+        fault: condition === null ? NOT_YET : condition.fault,
+        warning: warnings.get(name) ?? null,
+      })),
+    loops: () => [...loops].map(([name, loop]) => ({ name, fault: describeLate(loop, now()) })),
     conditions: () => [...known].map(([name, condition]) => [name, condition?.fault === null]),
     healthz: () => {
       const checks = [...loops].map(([name, loop]) => checkLoop(name, loop, now()));
@@ -95,13 +109,17 @@ interface Check {
   readonly line: string;
 }
 
-function checkLoop(name: string, { lastBeatMs, budgetMs }: Loop, nowMs: number): Check {
-  if (lastBeatMs === null) return { ok: true, line: `[+]${name} paused` };
-  const silentMs = nowMs - lastBeatMs;
-  if (silentMs <= budgetMs) return { ok: true, line: `[+]${name} ok` };
+function checkLoop(name: string, loop: Loop, nowMs: number): Check {
+  if (loop.lastBeatMs === null) return { ok: true, line: `[+]${name} paused` };
+  const late = describeLate(loop, nowMs);
+  return late === null ? { ok: true, line: `[+]${name} ok` } : { ok: false, line: `[-]${name} ${late}` };
+}
+
+function describeLate({ lastBeatMs, budgetMs }: Loop, nowMs: number): string | null {
+  const silentMs = lastBeatMs === null ? 0 : nowMs - lastBeatMs;
+  if (silentMs <= budgetMs) return null;
   const late = `late by ${formatSeconds(silentMs - budgetMs)}`;
-  const budget = `last seen ${formatSeconds(silentMs)} ago, budget ${formatSeconds(budgetMs)}`;
-  return { ok: false, line: `[-]${name} ${late}: ${budget}` };
+  return `${late}: last seen ${formatSeconds(silentMs)} ago, budget ${formatSeconds(budgetMs)}`;
 }
 
 function checkCondition(
@@ -110,7 +128,7 @@ function checkCondition(
   warning: string | undefined,
   nowMs: number,
 ): Check {
-  if (condition === null) return { ok: false, line: `[-]${name} not yet` };
+  if (condition === null) return { ok: false, line: `[-]${name} ${NOT_YET}` };
   if (condition.fault === null) {
     return { ok: true, line: `[+]${name} ok${warning === undefined ? "" : `, but: ${oneLine(warning)}`}` };
   }

@@ -14,8 +14,17 @@ export async function runAgentCommand(
 ): Promise<number> {
   const settings = await parseSettings(args, host, print);
   if (typeof settings === "number") return settings;
-  if (parseListen(settings.listen) === null) {
-    host.log(`--listen ${settings.listen}: wanted HOST:PORT, such as 127.0.0.1:9157, [::1]:9157 or :9157`);
+  const { listen, page } = settings;
+  if (parseListen(listen) === null) {
+    host.log(`--listen ${listen}: wanted HOST:PORT, such as 127.0.0.1:9157, [::1]:9157 or :9157`);
+    return 2;
+  }
+  if (parseListen(page) === null) {
+    host.log(`--page ${page}: wanted HOST:PORT, such as 127.0.0.1:9159, [::1]:9159 or :9159`);
+    return 2;
+  }
+  if (page !== "" && page === listen) {
+    host.log(`--page ${page}: --listen answers there; choose another port`);
     return 2;
   }
   const exitCode = await runAgent(settings, host, print);

@@ -45,9 +45,10 @@ export function openLeaks(
     const { removed, faults } = await check.pass();
     if (removed.length > 0) {
       metrics.leaksRemoved(removed.length);
-      metrics.repair("attachment", "kernel", removed.length);
-      const change = removed.map(({ network, containerId, ifname }) => `${network}/${containerId}/${ifname}`);
-      journal.info("leaked attachments removed", { count: removed.length, change: change.join(" ") });
+      const keys = removed.map(({ network, containerId, ifname }) => `${network}/${containerId}/${ifname}`);
+      const change = keys.join(" ");
+      metrics.repair("attachment", "kernel", change, removed.length);
+      journal.info("leaked attachments removed", { count: removed.length, change });
     }
     const doubled = listDoubled(confDir, openHost(SHORTEST_MS * 10)).map(describeDoubled);
     journal.state("doubled capabilities", doubled.length === 0 ? null : doubled.join("; "));
@@ -58,8 +59,9 @@ export function openLeaks(
   const followMtu = async () => {
     const mtu = await podMtu.pass();
     if (mtu.changes.length > 0) {
-      metrics.repair("link", "kernel", mtu.changes.length);
-      journal.info("MTU of pods", { cause: "kernel", change: mtu.changes.join("; ") });
+      const change = mtu.changes.join("; ");
+      metrics.repair("link", "kernel", change, mtu.changes.length);
+      journal.info("MTU of pods", { cause: "kernel", change });
     }
     journal.state("MTU of pods", mtu.faults.length === 0 ? null : mtu.faults.join("; "));
   };

@@ -65,7 +65,8 @@ export interface Metrics {
   /** A pass came to its end with everything in place: now. */
   synced(): void;
   duration(part: Part, seconds: number): void;
-  repair(what: Repaired, cause: Cause, count?: number): void;
+  /** `change`: what was done, in words; for the report, no label. */
+  repair(what: Repaired, cause: Cause, change: string, count?: number): void;
   /** A step of a plan was refused; `op` as in plan/step.ts. */
   stepFailed(op: string): void;
   /** Null: no rules are kept for this family. */
@@ -184,7 +185,7 @@ export async function createMetrics(options: MetricsOptions): Promise<Metrics> {
     forwardBlocks: (count) => blocks.set(count),
     synced: () => lastSync.setToCurrentTime(),
     duration: (part, seconds) => durations.observe({ part }, seconds),
-    repair: (object, cause, count = 1) => repairs.inc({ object, cause }, count),
+    repair: (object, cause, _change, count = 1) => repairs.inc({ object, cause }, count),
     stepFailed: (op) => failures.inc({ op }),
     rulesVariant: (family, chosen) => {
       for (const variant of VARIANTS) {

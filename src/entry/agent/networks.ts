@@ -69,7 +69,7 @@ function recordedDataDir(host: Host, stateDir: string, network: string): string 
 }
 
 /** Configurations of ours in the folder of the runtime, the first of each network as it takes it. */
-function readConfigured(host: Host, confDir: string, faults: string[]): KnownNetwork[] {
+export function readConfigured(host: Host, confDir: string, faults: string[]): KnownNetwork[] {
   const found: KnownNetwork[] = [];
   if (confDir === "") return found;
   for (const name of configFiles(host.listFolder(confDir))) {

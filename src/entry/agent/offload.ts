@@ -120,7 +120,7 @@ export function createOffloadProbe(options: OffloadProbeOptions): OffloadProbe {
       return;
     }
     metrics.offload(name, host.txChecksum(name));
-    metrics.repair("link", entry.isSwitched ? "kernel" : "start");
+    metrics.repair("link", entry.isSwitched ? "kernel" : "start", `${name} tx-checksum-ip-generic off`);
     if (entry.isSwitched || entry.state.verdict !== "broken") return;
     entry.isSwitched = true;
     const { witnesses } = entry.state;

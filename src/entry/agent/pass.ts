@@ -4,9 +4,10 @@ import { formatAddress } from "../../net/address.ts";
 import type { ClusterNode, NodeSnapshot } from "../../net/node.ts";
 import { formatPrefix } from "../../net/prefix.ts";
 import type { Plan } from "../../plan/step.ts";
+import { CONFLIST_FILE } from "../../topology/conflist.ts";
 import type { Path } from "../../topology/path.ts";
 import type { TunnelDevice } from "../../topology/tunnel.ts";
-import { findPublished } from "../node.ts";
+import { findPublished, nodePath } from "../node.ts";
 import { findBlock } from "./blocking.ts";
 import type { BridgeReport } from "./bridge.ts";
 import type { Health } from "./health.ts";
@@ -17,6 +18,7 @@ import { describeMtuFault } from "./mtu.ts";
 import type { Network, NetworkOutcome } from "./network.ts";
 import type { OffloadProbe, ProbedTunnel } from "./offload.ts";
 import type { Publisher } from "./publish.ts";
+import type { Reporter } from "./reporter.ts";
 import type { Rules } from "./rules.ts";
 import { createRulesWish } from "./rules-wish.ts";
 import type { AgentSettings } from "./settings.ts";
@@ -36,6 +38,8 @@ export interface Parts {
   readonly journal: Journal;
   readonly health: Health;
   readonly metrics: Metrics;
+  /** Absent: nobody keeps a report. */
+  readonly report?: Pick<Reporter, "network" | "rules">;
   /** Monotonic milliseconds; by default the process's own clock. */
   readonly now?: () => number;
 }
@@ -101,16 +105,22 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
     }
     const failed = tellNetwork(outcome, cause, parts);
     const block = findBlock(outcome);
+    const { snapshot } = known;
+    const tell = () => parts.report?.network({ snapshot, self, outcome, mtu: served?.mtu ?? 0 });
     const done = { plan: stepsDone(outcome.plan, outcome.failures), fault: block ?? failed, block };
-    if (outcome.isHeld) return { ...done, isHeld: true };
+    if (outcome.isHeld) {
+      tell();
+      return { ...done, isHeld: true };
+    }
     const { devices, mtu, paths } = outcome;
     if (!settings.dryRun) parts.offload?.resync(probedTunnels(devices, host));
     // While peers that the list does not have keep their routes, they keep their place in the rules.
     const held = known.isLive && outcome.withheld > 0 ? served : null;
     served = {
-      ...(held ?? { snapshot: known.snapshot, paths }),
+      ...(held ?? { snapshot, paths }),
       mtu: settings.mtu === 0 ? steadyMtu(mtu) : settings.mtu,
     };
+    tell();
     return { ...done, isHeld: false };
   };
 
@@ -127,6 +137,7 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
     const { wish, uncovered } = wishOf(served?.snapshot ?? snapshot, self, served?.paths ?? NO_PATHS);
     const began = performance.now();
     const outcome = await parts.rules.resync(wish, { isDryRun: settings.dryRun });
+    parts.report?.rules(wish, outcome, uncovered);
     const fault = tellRules(outcome, uncovered, cause, performance.now() - began, parts);
     return { plan: outcome.plan, fault };
   };
@@ -137,10 +148,10 @@ export function createPass(settings: AgentSettings, parts: Parts): Pass {
     const { podCidrs, clusterCidrs } = wishOf(snapshot, self, paths).wish;
     const node = { podCidrs, mtu, backend, clusterCidrs };
     const published = publisher.node({ ready: true, reason: null, ...node });
-    if (published.changed) parts.metrics.repair("node_json", cause);
+    if (published.changed) parts.metrics.repair("node_json", cause, nodePath(settings.stateDir));
     const conflist = published.fault === null ? publisher.conflist() : null;
     if (conflist?.changed === true) {
-      parts.metrics.repair("conflist", cause);
+      parts.metrics.repair("conflist", cause, `${settings.confDir}/${CONFLIST_FILE}`);
       journal.info("published", {
         cause,
         podCidrs: podCidrs.map(formatPrefix).join(),

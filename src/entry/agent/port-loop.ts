@@ -31,8 +31,9 @@ export function openPorts(
     try {
       const { changed } = await repairPorts(stateDir, host);
       if (changed.length > 0) {
-        metrics.repair("rule", "kernel", changed.length);
-        journal.info("host ports", { cause: "kernel", change: changed.join("; ") });
+        const change = changed.join("; ");
+        metrics.repair("rule", "kernel", change, changed.length);
+        journal.info("host ports", { cause: "kernel", change });
       }
       journal.state("host ports", null);
     } catch (error) {

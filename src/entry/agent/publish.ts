@@ -113,7 +113,7 @@ export function createPublisher(
 }
 
 /** The text of node.json (docs/configuration.md). */
-function formatState(state: PublishedState, host: Host): string {
+export function formatState(state: PublishedState, host: Pick<Host, "bootId">): string {
   const { ready, reason, podCidrs, clusterCidrs, mtu, backend } = state;
   const document = {
     ready,

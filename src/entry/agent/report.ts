@@ -79,6 +79,8 @@ export const AgentReportSchema = v.object({
   }),
   tunnels: v.array(v.object({ name: v.string(), underlay: v.picklist([4, 6]) })),
   podCidrs: v.array(v.string()),
+  /** Addresses of complete attachments on this node, at most 8: whom `minicni connectivity` on another node may ask. */
+  pods: v.optional(v.array(v.string())),
   clusterCidrs: v.array(v.string()),
   /** Bytes of a pod's link; 0: not known yet. */
   mtu: v.number(),

@@ -33,6 +33,11 @@ function objectOf(step: Step): ChangedObject | null {
   }
 }
 
+/** The steps that change an object. */
+export function stepsAbout(plan: Plan, object: ChangedObject): Plan {
+  return plan.filter((step) => objectOf(step) === object);
+}
+
 /** How many steps change which object. */
 export function countObjects(plan: Plan): ReadonlyMap<ChangedObject, number> {
   const counts = new Map<ChangedObject, number>();

@@ -6,7 +6,7 @@ import type { Journal } from "./journal.ts";
 import type { Cause, Metrics } from "./metrics.ts";
 import type { NetworkOutcome } from "./network.ts";
 import type { RulesOutcome } from "./rules.ts";
-import { countObjects, formatCommands, stepsDone, summarise } from "./summary.ts";
+import { countObjects, formatCommands, stepsAbout, stepsDone, summarise } from "./summary.ts";
 
 /** Where the agent says what it found and did. */
 export interface Voices {
@@ -38,7 +38,8 @@ export function tellNetwork(
   const done = stepsDone(plan, failures);
   if (done.length > 0) {
     const objects = countObjects(done);
-    for (const [object, count] of objects) metrics.repair(object, cause, count);
+    for (const [object, count] of objects)
+      metrics.repair(object, cause, formatCommands(stepsAbout(done, object)), count);
     journal.info("resync", { cause, ...Object.fromEntries(objects), change: formatCommands(done) });
   }
   for (const { step } of failures) metrics.stepFailed(step.op);
@@ -91,9 +92,10 @@ export function tellRules(
   metrics.duration("rules", milliseconds / 1000);
   const families = new Set(plan.flatMap((step) => (step.op === "rules.restore" ? [step.family] : [])));
   for (const family of families) metrics.rulesVariant(family, variant ?? null);
-  for (const { isRepair } of changes) metrics.repair("rule", isRepair ? "kernel" : cause);
+  const describe = ({ family, chain, what }: (typeof changes)[number]) => `IPv${family} ${chain}: ${what}`;
+  for (const change of changes) metrics.repair("rule", change.isRepair ? "kernel" : cause, describe(change));
   if (changes.length > 0) {
-    const change = changes.map(({ family, chain, what }) => `IPv${family} ${chain}: ${what}`).join("; ");
+    const change = changes.map(describe).join("; ");
     journal.info("rules", {
       cause: changes.some(({ isRepair }) => isRepair) ? "kernel" : cause,
       variant,
@@ -113,8 +115,9 @@ export function tellRules(
 /** What was brought back of the pods' bridges. */
 export function tellBridge({ changes, faults }: BridgeReport, { journal, metrics }: Voices): void {
   if (changes.length > 0) {
-    metrics.repair("bridge", "kernel", changes.length);
-    journal.info("bridge", { cause: "kernel", change: changes.join("; ") });
+    const change = changes.join("; ");
+    metrics.repair("bridge", "kernel", change, changes.length);
+    journal.info("bridge", { cause: "kernel", change });
   }
   journal.state("bridge faults", joined(faults));
 }

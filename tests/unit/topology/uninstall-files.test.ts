@@ -173,6 +173,8 @@ describe("files", () => {
     const ours = [
       "node.json",
       "node.json.tmp",
+      "agent.json",
+      "agent.json.tmp",
       "agent.lock",
       "attachments.lock",
       "rules.lock",
@@ -183,8 +185,10 @@ describe("files", () => {
       "cni.sock.fd.new",
     ];
     expect([...ours, "released.lock"].every(isStateFile)).toBe(true);
-    expect(["my.lock", "node.json.bak", "attachments", "my.sock", "cni.sock.bak"].some(isStateFile)).toBe(
-      false,
-    );
+    expect(
+      ["my.lock", "node.json.bak", "agent.json.bak", "attachments", "my.sock", "cni.sock.bak"].some(
+        isStateFile,
+      ),
+    ).toBe(false);
   });
 });

@@ -108,7 +108,8 @@ test("no decision hangs on the wall clock, which may jump: it is only told", () 
   const root = `${import.meta.dir}/../../../..`;
   const TOLD_ONLY = ["agent/agent.ts", "agent/process-metrics.ts", "kube/condition.ts"];
   const users = ["entry/agent", "kube"].flatMap((room) =>
-    readdirSync(`${root}/src/${room}`)
+    readdirSync(`${root}/src/${room}`, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts"))
       .filter((name) => /\bDate\.now\(|new Date\(/.test(readFileSync(`${root}/src/${room}/${name}`, "utf8")))
       .map((name) => `${room.replace("entry/", "")}/${name}`),
   );

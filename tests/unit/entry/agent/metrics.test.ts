@@ -39,8 +39,8 @@ describe("the page", () => {
     metrics.peers({ direct: 3, tunnel: 4, none: 1 });
     metrics.routes(6, 7, 6);
     metrics.conflicts(2);
-    metrics.repair("route", "kernel", 3);
-    metrics.repair("route", "kernel");
+    metrics.repair("route", "kernel", "ip route …", 3);
+    metrics.repair("route", "kernel", "ip route …");
     metrics.stepFailed("route.replace");
     metrics.rulesVariant(4, "legacy");
     metrics.apiEvent("irrelevant");

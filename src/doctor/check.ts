@@ -6,6 +6,8 @@ export interface Check {
   readonly id: string;
   /** What is looked at, in a few words: `kernel modules`. */
   readonly title: string;
+  /** What it is judged by. */
+  readonly needs: readonly SectionName[];
   readonly judge: (facts: Facts) => Verdict[];
 }
 
@@ -19,6 +21,7 @@ export function check<N extends SectionName>(
   return {
     id,
     title,
+    needs,
     judge: (facts) => {
       const missing = needs.flatMap((name) => {
         const section = facts.sections[name];

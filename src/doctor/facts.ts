@@ -1,10 +1,48 @@
 import * as v from "valibot";
+import { CidrsSchema } from "./sections/cidrs.ts";
+import { CloudSchema } from "./sections/cloud.ts";
+import { CniConfigsSchema } from "./sections/cni-configs.ts";
 import { ConntrackSchema } from "./sections/conntrack.ts";
+import { DryPassSchema } from "./sections/dry-pass.ts";
+import { FirewallSchema } from "./sections/firewall.ts";
+import { ForwardingSchema } from "./sections/forwarding.ts";
+import { HostPortsSchema } from "./sections/host-ports.ts";
+import { IpamSchema } from "./sections/ipam.ts";
+import { KernelSchema } from "./sections/kernel.ts";
+import { LinkOwnersSchema } from "./sections/link-owners.ts";
+import { MemorySchema } from "./sections/memory.ts";
+import { MtuSchema } from "./sections/mtu.ts";
+import { NextHopsSchema } from "./sections/next-hops.ts";
+import { NodeAddressesSchema } from "./sections/node-addresses.ts";
+import { PageSizeSchema } from "./sections/page-size.ts";
+import { ProgramsSchema } from "./sections/programs.ts";
+import { ReversePathSchema } from "./sections/reverse-path.ts";
+import { RuntimeSchema } from "./sections/runtime.ts";
+import { TunnelSchema } from "./sections/tunnel.ts";
 import { type Seen, seenSchema } from "./seen.ts";
 
 /** What is looked at: each section is collected, and can be missed, on its own. One line each, by the alphabet. */
 export const SECTIONS = {
+  cidrs: CidrsSchema,
+  cloud: CloudSchema,
+  cniConfigs: CniConfigsSchema,
   conntrack: ConntrackSchema,
+  dryPass: DryPassSchema,
+  firewall: FirewallSchema,
+  forwarding: ForwardingSchema,
+  hostPorts: HostPortsSchema,
+  ipam: IpamSchema,
+  kernel: KernelSchema,
+  linkOwners: LinkOwnersSchema,
+  memory: MemorySchema,
+  mtu: MtuSchema,
+  nextHops: NextHopsSchema,
+  nodeAddresses: NodeAddressesSchema,
+  pageSize: PageSizeSchema,
+  programs: ProgramsSchema,
+  reversePath: ReversePathSchema,
+  runtime: RuntimeSchema,
+  tunnel: TunnelSchema,
 } as const;
 export type SectionName = keyof typeof SECTIONS;
 export type Section<N extends SectionName> = v.InferOutput<(typeof SECTIONS)[N]>;

@@ -41,7 +41,8 @@ const PACKAGES: readonly { readonly of: RegExp; readonly places: RegExp; readonl
   { of: /^bun:ffi$/, places: /^src\/host\// },
   {
     of: /^node:/,
-    places: /^src\/(host\/|kube\/|wasm\/module\.ts$|entry\/(main|plan)\.ts$|entry\/(lab|bench)\/)/,
+    places:
+      /^src\/(host\/|kube\/|wasm\/module\.ts$|entry\/main\.ts$|entry\/admin\/plan\/attach\.ts$|entry\/(lab|bench)\/)/,
   },
 ];
 

@@ -52,7 +52,8 @@ function text(flags: string, description: string, variable: string): Option {
   return process.env[variable] === "" ? made : made.env(variable);
 }
 
-function folder(flags: string, description: string, variable: string, initial: string): Option {
+/** An option for an absolute path, with a variable that stands for it unless that is empty. */
+export function folder(flags: string, description: string, variable: string, initial: string): Option {
   return text(flags, description, variable).default(initial).argParser(parseFolder);
 }
 

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { Option } from "commander";
 import { judge } from "../../doctor/check.ts";
 import { CHECKS } from "../../doctor/checks.ts";
-import { type Facts, parseFacts } from "../../doctor/facts.ts";
+import { type Facts, parseFacts, type SectionName } from "../../doctor/facts.ts";
 import { describeReport, exitCodeOf } from "../../doctor/report.ts";
 import { HostError, messageOf } from "../../host/errors.ts";
 import { PUBLIC, replaceFile } from "../../host/files.ts";
@@ -61,10 +61,11 @@ export function createDoctorCommand(): Command {
 export async function runDoctor(args: readonly string[], host: Host, screen: Screen): Promise<number> {
   let exitCode: number = FAILED;
   const command = createDoctorCommand().action(async (options: DoctorOptions) => {
-    const facts =
-      options.from === undefined ? await collect(options, host, screen) : load(options.from, host);
-    if (options.save !== undefined) save(options.save, facts);
     const checks = CHECKS.filter(({ id }) => options.only === undefined || options.only.includes(id));
+    const sections = new Set(checks.flatMap(({ needs }) => needs));
+    const facts =
+      options.from === undefined ? await collect(options, host, screen, sections) : load(options.from, host);
+    if (options.save !== undefined) save(options.save, facts);
     const report = describeReport(facts, judge(checks, facts));
     screen.print(options.json === true ? formatJson("doctor", { ...report }) : formatDoctor(report, screen));
     exitCode = exitCodeOf(report);
@@ -72,7 +73,12 @@ export async function runDoctor(args: readonly string[], host: Host, screen: Scr
   return (await runCommand(command, args, host, screen)) ?? exitCode;
 }
 
-async function collect(options: DoctorOptions, host: Host, screen: Screen): Promise<Facts> {
+async function collect(
+  options: DoctorOptions,
+  host: Host,
+  screen: Screen,
+  sections: ReadonlySet<SectionName>,
+): Promise<Facts> {
   const progress = createProgress(screen);
   try {
     progress.tell("asking for the Nodes");
@@ -81,7 +87,12 @@ async function collect(options: DoctorOptions, host: Host, screen: Screen): Prom
     const node = options.node ?? agent?.settings.node ?? null;
     const settings = { ...options, mayProbe: options.probe };
     const context = { host, settings, agent, agentFault, cluster, node };
-    return await collectFacts(context, new Date(), (section) => progress.tell(`looking at ${section}`));
+    return await collectFacts(
+      context,
+      new Date(),
+      (section) => progress.tell(`looking at ${section}`),
+      (section) => sections.has(section),
+    );
   } finally {
     progress.close();
   }

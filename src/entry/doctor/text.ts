@@ -2,7 +2,7 @@ import type { Finding, Level } from "../../doctor/finding.ts";
 import type { DoctorReport } from "../../doctor/report.ts";
 import type { Paint } from "../output/paint.ts";
 import type { Screen } from "../output/screen.ts";
-import { pad, wrap } from "../output/text.ts";
+import { count, pad, wrap } from "../output/text.ts";
 
 const INDENT = "          ";
 /** More lines of evidence are in `--json`. */
@@ -15,9 +15,9 @@ export function formatDoctor(
 ): string {
   const lines = report.findings.flatMap((finding) => formatFinding(finding, width, paint));
   const { fail, warn, skip, pass } = report.counts;
-  const verdict = `${fail} failed, ${warn} warnings, ${skip} skipped, ${pass} passed`;
+  const verdict = `${fail} failed, ${count(warn, "warning")}, ${skip} skipped, ${pass} passed`;
   const mark = fail > 0 ? paint.bad : warn > 0 ? paint.warn : paint.good;
-  return `${[...lines, "", mark(verdict)].join("\n")}\n`;
+  return `${[...lines, "", ...wrap(verdict, width).map(mark)].join("\n")}\n`;
 }
 
 function formatFinding(finding: Finding, width: number | null, paint: Paint): string[] {
@@ -33,10 +33,16 @@ function formatFinding(finding: Finding, width: number | null, paint: Paint): st
     ...shown.flatMap((line) => wrap(line, width, `${INDENT}| `).map(paint.dim)),
     ...(more > 0 ? [paint.dim(`${INDENT}| and ${more} more: --json`)] : []),
     ...(cause === null ? [] : wrap(`why: ${cause}`, width, INDENT)),
-    // Commands stay whole: they are there to be pasted.
-    ...fix.map((line, index) => `${INDENT}${index === 0 ? "fix: " : "     "}${paint.bold(line)}`),
+    ...fix.flatMap((command, index) => formatFix(command, index === 0 ? "fix: " : "     ", paint)),
     ...wrap(paint.dim(`docs/operations.md#${id.toLowerCase()}`), width, INDENT),
   ];
+}
+
+/** Commands stay whole, and what has several lines (a here-document) stands at the edge: both are there to be pasted. */
+function formatFix(command: string, label: string, paint: Paint): string[] {
+  const lines = command.split("\n");
+  if (lines.length === 1) return [`${INDENT}${label}${paint.bold(command)}`];
+  return [...(label.trim() === "" ? [] : [`${INDENT}${label.trim()}`]), ...lines.map(paint.bold)];
 }
 
 function markOf(level: Level, paint: Paint): (text: string) => string {

@@ -35,8 +35,25 @@ export class Unseen extends Error {}
 /** Looks at one thing. Throws {@link Unseen}, or what the machine says. */
 export type Collector<T> = (context: DoctorContext) => T | Promise<T>;
 
+/**
+ * Throws Unseen where the host's files are not to be seen from here: nothing may be concluded from a container's own /etc.
+ */
+export function requireHostFiles(
+  { host, settings: { root } }: Pick<DoctorContext, "host" | "settings">,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): void {
+  if (root === "" && env.KUBERNETES_SERVICE_HOST) {
+    throw new Unseen(
+      "a pod does not see the host's files: run minicni-standalone doctor on the node, or mount its root and name it by --root",
+    );
+  }
+  if (root !== "" && host.observeFile(`${root}/.`) === null) throw new Unseen(`there is no folder ${root}`);
+}
+
 /** The text of a host's file; null when there is none. Throws Unseen when it can't be read. */
-export function readHostFile({ host, settings }: DoctorContext, path: string): string | null {
+export function readHostFile(context: DoctorContext, path: string): string | null {
+  const { host, settings } = context;
+  requireHostFiles(context);
   try {
     return host.readFile(`${settings.root}${path}`);
   } catch (error) {

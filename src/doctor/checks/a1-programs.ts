@@ -1,0 +1,147 @@
+import { check } from "../check.ts";
+import { fail, pass, skip, type Verdict, warn } from "../finding.ts";
+import type { Programs } from "../sections/programs.ts";
+
+const PACKAGES: Readonly<Record<string, string>> = { ip: "iproute2", iptables: "iptables", nft: "nftables" };
+
+/**
+ * A1: the programs, and one iptables for all. Rules in both legacy and nft are both in force, each unseen by the other's
+ * program (flannel#1317, plugins#461); iptables-nft before 1.8.4 misreads rules of newer ones (kube-router#1069, #1588).
+ */
+export const programsCheck = check("A1", "programs", ["programs"], ({ programs }) => {
+  const found = [...judgePrograms(programs), ...judgeVariants(programs), ...judgeVersion(programs)];
+  const unseen = programs.unseen.map((what) => skip(`programs: not looked at: ${what}`));
+  if (found.length > 0) return [...found, ...unseen];
+  const versions = programs.found.flatMap(({ path, version }) =>
+    path === null || version === null ? [] : [version],
+  );
+  return [pass(versions.join(", "), evidenceOf(programs)), ...unseen];
+});
+
+function evidenceOf({ found, variants }: Programs): string[] {
+  return [
+    ...found.map(
+      ({ name, path, version }) =>
+        `${name}: ${path ?? "not on the PATH"}${version === null ? "" : ` (${version})`}`,
+    ),
+    ...variants.map(
+      ({ variant, kube, ours, rules }) =>
+        `iptables-${variant}: ${rules} rules; ${[...kube, ...ours].join(" ") || "no chain of kubelet, kube-proxy or ours"}`,
+    ),
+  ];
+}
+
+function judgePrograms(programs: Programs): Verdict[] {
+  const missing = programs.found.filter(({ path }) => path === null).map(({ name }) => name);
+  const has = (name: string) => !missing.includes(name);
+  const install = (names: readonly string[]) => [
+    `apt-get install ${names.map((name) => PACKAGES[name] ?? name).join(" ")}`,
+  ];
+  const evidence = evidenceOf(programs);
+  if (!has("iptables") && !has("nft")) {
+    return [
+      fail({
+        message: "there is neither iptables nor nft on the PATH",
+        evidence,
+        cause: "the agent's image has its own; without a DaemonSet nobody makes the rules that pods need",
+        fix: install(["iptables"]),
+      }),
+    ];
+  }
+  if (has("ip")) return [];
+  return [
+    warn({
+      message: "there is no ip on the PATH",
+      evidence,
+      cause:
+        "outside of the agent's image the agent does not hear of the kernel's changes, and plans can't be pasted",
+      fix: install(["ip"]),
+    }),
+  ];
+}
+
+function judgeVariants(programs: Programs): Verdict[] {
+  const { variants, plain } = programs;
+  const evidence = evidenceOf(programs);
+  const kube = variants.filter((one) => one.kube.length > 0);
+  const ours = variants.filter((one) => one.ours.length > 0);
+  const [holder] = kube;
+  if (kube.length > 1) {
+    return [
+      warn({
+        message: `kubelet or kube-proxy have rules in both iptables: ${kube.map(({ variant, kube: chains }) => `${variant} (${chains.join(" ")})`).join(", ")}`,
+        evidence,
+        cause:
+          "both are in force, and what one of them drops or rewrites the other does not show; usually they are left from before an upgrade of the node's iptables",
+        fix: [
+          "# reboot the node, or remove those of the variant that kubelet no longer uses:",
+          ...removal(stale(kube, plain)),
+        ],
+      }),
+    ];
+  }
+  const stray = ours.find(({ variant }) => holder !== undefined && variant !== holder.variant);
+  if (holder !== undefined && stray !== undefined && ours.length === 1) {
+    return [
+      fail({
+        message: `our rules are in iptables-${stray.variant}, kube-proxy's in iptables-${holder.variant}`,
+        evidence,
+        cause:
+          "which of the two sees a packet first is not for sure: accepted by one, it can be dropped by the other (flannel#1317)",
+        fix: ["kubectl -n kube-system rollout restart daemonset/minicni  # the agent chooses anew"],
+      }),
+    ];
+  }
+  if (ours.length > 1) {
+    return [
+      warn({
+        message: "our rules are in both iptables",
+        evidence,
+        cause:
+          "one set is left from before the agent chose the other; it removes what it can look at within a minute",
+        fix: removal(
+          ours.find(({ variant }) => variant !== (programs.agent ?? holder?.variant ?? plain))?.variant ??
+            "legacy",
+        ),
+      }),
+    ];
+  }
+  if (holder !== undefined && plain !== null && plain !== holder.variant) {
+    return [
+      warn({
+        message: `iptables on this node is ${plain}, and kube-proxy's rules are in ${holder.variant}`,
+        evidence,
+        cause: `what somebody adds or looks at by \`iptables\` is in other tables than those of the cluster`,
+        fix: [
+          `update-alternatives --set iptables /usr/sbin/iptables-${holder.variant}`,
+          `update-alternatives --set ip6tables /usr/sbin/ip6tables-${holder.variant}`,
+        ],
+      }),
+    ];
+  }
+  return [];
+}
+
+type Variant = Programs["variants"][number]["variant"];
+
+const stale = (kube: Programs["variants"], plain: Variant | null): Variant =>
+  kube.find(({ variant }) => variant !== plain)?.variant ?? "legacy";
+
+function removal(variant: Variant): string[] {
+  return [`iptables-${variant}-save | grep -v 'KUBE-\\|MINICNI-' | iptables-${variant}-restore`];
+}
+
+function judgeVersion(programs: Programs): Verdict[] {
+  const version = programs.found.find(({ name }) => name === "iptables")?.version ?? "";
+  const [, minor = "", patch = ""] = /v1\.(\d+)\.(\d+)/.exec(version) ?? [];
+  if (programs.plain !== "nft" || minor !== "8" || Number(patch) >= 4) return [];
+  return [
+    warn({
+      message: `${version} loses parts of rules that newer ones wrote`,
+      evidence: evidenceOf(programs),
+      cause:
+        "iptables-nft before 1.8.4 does not read all matches of others: a rule that accepts some becomes one that accepts or drops all (kube-router#1069, #1588)",
+      fix: ["apt-get install --only-upgrade iptables"],
+    }),
+  ];
+}

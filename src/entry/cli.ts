@@ -3,76 +3,28 @@ import { EXECUTORS } from "../host/engine.ts";
 import type { Host } from "../host/machine.ts";
 import { printError } from "../host/stdout.ts";
 import { observeTerminal } from "../host/terminal.ts";
+import { type Call, type CliCommand, COMMANDS } from "./commands.ts";
 import { openScreen, type Screen } from "./output/screen.ts";
-import { planDryRun, runPlan } from "./plan.ts";
+import { similarTo } from "./output/similar.ts";
 import { VERSION } from "./version.ts";
 
-const USAGE = `minicni: a Kubernetes pod network in one binary
-
-A container runtime calls it with CNI_COMMAND in the environment and the network configuration on stdin.
-CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
-
-  minicni agent --node NAME           keep this node's routes, tunnels and rules right (see: minicni agent --help)
-  minicni install [--dry-run]         put the plugins where runtimes look for them (see: minicni install --help)
-  minicni uninstall [--dry-run]       remove all that minicni made on this node (see: minicni uninstall --help)
-  minicni doctor                      what is wrong with this node's network, why, and the fix (see: minicni doctor --help)
-  minicni bench all|alloc|routes|cni|network
-                                      how fast it is here, beside what others do (see: minicni bench --help)
-  minicni lab demo                    a cluster of virtual nodes on this machine: up, test, down
-  minicni lab up|test|down            the same, step by step, and agents, nodes, pods to play with (see: minicni lab --help)
-  minicni plan attach --config F --netns PATH [--ifname eth0] [--container-id ID]
-                                      print the commands an ADD would run; change nothing
-  CNI_COMMAND=ADD minicni --dry-run   the same from a runtime's environment and stdin
-  minicni --version
-`;
+const GROUPS = [
+  ["see", "Look (nothing is changed on the node; trace, connectivity and ipam release say what they do):"],
+  ["run", "Run:"],
+  ["try", "Try out:"],
+] as const;
+const ALONE = ["--help", "-h", "help", "--version", "version", "--dry-run"];
 
 /** Commands for people, loaded off the CNI path. Returns the exit code: 0 fine, 1 failed, 2 misused. */
 export async function runCli(args: string[], host: Host, print: (text: string) => void): Promise<number> {
-  const [command, ...rest] = args;
-  const executor = EXECUTORS.find((name) => name === process.env.MINICNI_EXECUTOR);
+  const [name, ...rest] = args;
+  const executor = EXECUTORS.find((known) => known === process.env.MINICNI_EXECUTOR);
   if (executor !== undefined) host.useExecutor(executor);
-  switch (command) {
-    case "lab": {
-      const { runLab } = await import("./lab/index.ts");
-      return runLab(rest, host, selfArgv(), print);
-    }
-    case "agent": {
-      const { runAgentCommand } = await import("./agent/index.ts");
-      return runAgentCommand(rest, host, print);
-    }
-    case "install": {
-      const [source = "", script] = selfArgv();
-      if (script !== undefined) {
-        host.log("install: this is the source, not a binary: run `make build`, then dist/minicni install");
-        return 1;
-      }
-      const { runInstall } = await import("./install/index.ts");
-      return runInstall(rest, host, source, print);
-    }
-    case "uninstall": {
-      const { runUninstall } = await import("./install/uninstall.ts");
-      return runUninstall(rest, host, print);
-    }
-    case "launcher": {
-      const { runLauncher } = await import("./launcher.ts");
-      return runLauncher(rest, host, print);
-    }
-    case "calls": {
-      const { runCalls } = await import("./agent/calls-alone.ts");
-      return runCalls(rest, host, print);
-    }
-    case "doctor": {
-      const { runDoctor } = await import("./doctor/index.ts");
-      return runDoctor(rest, host, screenOf(print));
-    }
-    case "bench": {
-      const { runBench } = await import("./bench/index.ts");
-      return runBench(rest, host, selfArgv(), print);
-    }
-    case "plan":
-      return runPlan(rest, host, print);
-    case "--dry-run":
+  switch (name) {
+    case "--dry-run": {
+      const { planDryRun } = await import("./admin/plan/attach.ts");
       return planDryRun(process.env, host, print);
+    }
     case "--version":
     case "version":
       print(`minicni ${VERSION}\n`);
@@ -80,16 +32,54 @@ export async function runCli(args: string[], host: Host, print: (text: string) =
     case "--help":
     case "-h":
     case "help":
-      print(USAGE);
+      if (rest[0] === undefined) print(formatHelp());
+      else return runCli([...rest, "--help"], host, print);
       return 0;
     case undefined:
       // SPEC leaves it open; the Go library tells about itself on stderr and succeeds.
-      host.log(USAGE.trimEnd().replace("minicni: ", ""));
+      host.log(formatHelp().trimEnd().replace("minicni: ", ""));
       return 0;
-    default:
-      host.log(`unknown command "${command}"; see: minicni --help`);
-      return 2;
   }
+  const command = COMMANDS.find((known) => known.name === name);
+  if (command === undefined) return refuse(name, host);
+  return command.run(callOf(rest, host, print));
+}
+
+function callOf(args: readonly string[], host: Host, print: (text: string) => void): Call {
+  return { args, host, print, screen: () => screenOf(print), self: selfArgv() };
+}
+
+/** In the words that commander has for commands below a command. */
+function refuse(name: string, host: Host): number {
+  const names = COMMANDS.flatMap((known) => (known.group === null ? [] : [known.name]));
+  const similar = similarTo(name, [...names, ...ALONE]);
+  const hint =
+    similar.length === 0
+      ? "see: minicni --help"
+      : similar.length === 1
+        ? `(Did you mean ${similar[0]}?)`
+        : `(Did you mean one of ${similar.join(", ")}?)`;
+  host.log(`error: unknown command '${name}'\n${hint}`);
+  return 2;
+}
+
+function formatHelp(): string {
+  const column = Math.max(...COMMANDS.map(({ name }) => name.length)) + 2;
+  const line = ({ name, summary }: CliCommand) => `  ${name.padEnd(column)}${summary}`;
+  const groups = GROUPS.map(([group, title]) => {
+    const commands = COMMANDS.filter((command) => command.group === group);
+    return [title, ...commands.map(line)].join("\n");
+  });
+  return `minicni: a Kubernetes pod network in one binary
+
+A container runtime calls it with CNI_COMMAND in the environment and the network configuration on stdin.
+CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}
+
+${groups.join("\n\n")}
+
+minicni COMMAND --help has the options of each, with examples; minicni man is the manual.
+CNI_COMMAND=ADD minicni --dry-run prints what a runtime's call would do; minicni --version.
+`;
 }
 
 function screenOf(print: (text: string) => void): Screen {

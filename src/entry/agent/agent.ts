@@ -26,6 +26,7 @@ import { openPorts } from "./port-loop.ts";
 import { createPublisher } from "./publish.ts";
 import { createReporter } from "./reporter.ts";
 import { createRules } from "./rules.ts";
+import { samplePods } from "./sample-pods.ts";
 import type { AgentSettings } from "./settings.ts";
 import type { Voices } from "./tell.ts";
 import { createWakeups } from "./wakeups.ts";
@@ -116,7 +117,11 @@ async function assemble(settings: AgentSettings, host: Host, journal: Journal) {
   const clocks = { now, date: () => new Date() };
   const reporter = settings.once
     ? null
-    : createReporter(settings, { host, journal, health, pid: process.pid, ...clocks });
+    : createReporter(settings, {
+        ...{ host, journal, health, pid: process.pid },
+        pods: () => samplePods(host, settings.stateDir),
+        ...clocks,
+      });
   const metrics = reporter?.hear(unheard) ?? unheard;
   const voices = { journal, health, metrics };
   const publisher = createPublisher(host, settings, now);

@@ -59,6 +59,8 @@ export interface ReporterParts {
   readonly journal: Voices["journal"];
   readonly health: Pick<Voices["health"], "readiness" | "loops">;
   readonly pid: number;
+  /** Addresses of some pods here, for who asks over the network; absent: none are told. */
+  readonly pods?: () => readonly string[];
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Wall clock: it is only told. */
@@ -206,7 +208,11 @@ export function createReporter(settings: AgentSettings, parts: ReporterParts): R
       known = of;
       look();
     },
-    text: (isBrief) => textOf(describe(), isBrief),
+    text: (isBrief) => {
+      const pods = parts.pods?.() ?? [];
+      const text = textOf(describe(), isBrief);
+      return pods.length === 0 ? text : `${open(text.trimEnd())},"pods":${JSON.stringify(pods)}}\n`;
+    },
     stop: () => {
       times.stoppedAt = date().toISOString();
       if (!isClosed) write();

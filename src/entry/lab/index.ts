@@ -33,7 +33,7 @@ export function createLabCommand(
     [
       ["minicni lab demo", "a cluster of three nodes: up, test, down"],
       ["minicni lab up --nodes 5 --backend vxlan", "one that stays, to play with"],
-      ["minicni lab node remove n2", "a Node goes; see the others' routes: ip -n mcni-lab-n1 route"],
+      ["minicni lab node rm node2", "a Node goes; see the others' routes: ip -n mclab-node1 route"],
       ["minicni lab down", "remove it"],
     ],
   ).hook("preAction", requireRoot);

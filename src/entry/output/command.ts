@@ -3,6 +3,9 @@ import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import type { Screen } from "./screen.ts";
 
+/** A command line as it is described. */
+export type CommandLine = Command;
+
 /** A line of help: what to type, and what it is for. */
 export type Example = readonly [line: string, what: string];
 

@@ -58,7 +58,8 @@ export function findStores(
     stores.flatMap(({ network, dataDirs }) => dataDirs.map((folder) => `${folder}/${network}`)),
   );
   for (const network of host.listFolder(places.storeDir)) {
-    if (taken.has(`${places.storeDir}/${network}`) || !isStore(`${places.storeDir}/${network}`, host)) continue;
+    if (taken.has(`${places.storeDir}/${network}`) || !isStore(`${places.storeDir}/${network}`, host))
+      continue;
     const conf = configured.find(({ known }) => known.conf.network === network);
     stores.push(
       conf === undefined

@@ -1,37 +1,43 @@
 import { readFileSync } from "node:fs";
-import { checkForAdd, delegateOf, isIpamCall, type NetConf, parseJson, parseNetConf } from "../cni/config.ts";
-import { formatError } from "../cni/errors.ts";
-import { checkArgs, type Environment, parseEnvironment } from "../cni/request.ts";
-import { LATEST_VERSION } from "../cni/version.ts";
-import { HostError } from "../host/errors.ts";
-import type { Host } from "../host/machine.ts";
-import { readRecord } from "../host/records.ts";
-import { createReservationStore } from "../host/reservations.ts";
-import { allocate } from "../ipam/allocate.ts";
-import { formatPlan } from "../plan/format.ts";
-import type { Plan } from "../plan/step.ts";
-import { describeAttachment, planAttach, planLinksRemoval } from "../topology/attachment.ts";
-import { planSpoofCheck } from "../topology/spoofcheck.ts";
-import { createWasmPool } from "../wasm/pool.ts";
-import { bridgeWish, planWish } from "./bridge.ts";
-import type { Call, Variables } from "./call.ts";
-import { refuseOwnNamespace } from "./cni.ts";
-import { readIpam, readOptions, readRoutes } from "./desired.ts";
-import { attachmentLinks } from "./detach.ts";
-import { toCniError } from "./errors.ts";
-import { describeClaim, loadHostPorts, readHostPorts } from "./host-ports/when-asked.ts";
-import { masqueradeBackend, planMissingMasquerade } from "./masquerade.ts";
+import type { Command } from "commander";
+import {
+  checkForAdd,
+  delegateOf,
+  isIpamCall,
+  type NetConf,
+  parseJson,
+  parseNetConf,
+} from "../../../cni/config.ts";
+import { formatError } from "../../../cni/errors.ts";
+import { checkArgs, type Environment, parseEnvironment } from "../../../cni/request.ts";
+import { LATEST_VERSION } from "../../../cni/version.ts";
+import { HostError } from "../../../host/errors.ts";
+import type { Host } from "../../../host/machine.ts";
+import { readRecord } from "../../../host/records.ts";
+import { createReservationStore } from "../../../host/reservations.ts";
+import { allocate } from "../../../ipam/allocate.ts";
+import { formatPlan } from "../../../plan/format.ts";
+import type { Plan } from "../../../plan/step.ts";
+import { describeAttachment, planAttach, planLinksRemoval } from "../../../topology/attachment.ts";
+import { planSpoofCheck } from "../../../topology/spoofcheck.ts";
+import { createWasmPool } from "../../../wasm/pool.ts";
+import { bridgeWish, planWish } from "../../bridge.ts";
+import type { Call, Variables } from "../../call.ts";
+import { refuseOwnNamespace } from "../../cni.ts";
+import { readIpam, readOptions, readRoutes } from "../../desired.ts";
+import { attachmentLinks } from "../../detach.ts";
+import { toCniError } from "../../errors.ts";
+import { describeClaim, loadHostPorts, readHostPorts } from "../../host-ports/when-asked.ts";
+import { masqueradeBackend, planMissingMasquerade } from "../../masquerade.ts";
 
-const USAGE = "minicni plan attach --config FILE --netns PATH [--ifname eth0] [--container-id ID]";
-
-/** `minicni plan attach`: prints what an ADD would run. Returns the exit code. */
-export async function runPlan(args: string[], host: Host, print: (text: string) => void): Promise<number> {
-  const { Command } = await import("commander");
-  let exitCode = 2;
-  const program = new Command("minicni plan")
-    .exitOverride()
-    .configureOutput({ writeErr: (text) => host.log(text.trim()) });
-  program
+/** Adds `plan attach`: prints what an ADD would run. `end` is told the exit code: 0 printed, 1 refused as an ADD would be. */
+export function addAttachCommand(
+  plan: Command,
+  host: Host,
+  print: (text: string) => void,
+  end: (exitCode: number) => void,
+): void {
+  plan
     .command("attach")
     .description("print the commands an ADD would run, and change nothing")
     .requiredOption("--config <file>", "network configuration, as a runtime would pass it; - for stdin")
@@ -47,14 +53,8 @@ export async function runPlan(args: string[], host: Host, print: (text: string) 
         CNI_IFNAME: options.ifname,
         CNI_PATH: "/opt/cni/bin",
       };
-      exitCode = await printPlan(variables, stdin, host, print);
+      end(await printPlan(variables, stdin, host, print));
     });
-  try {
-    await program.parseAsync(args, { from: "user" });
-  } catch {
-    if (args.length === 0) host.log(`usage: ${USAGE}`);
-  }
-  return exitCode;
 }
 
 /** `CNI_COMMAND=… minicni --dry-run`: the same from a runtime's environment and stdin. Returns the exit code. */

@@ -1,0 +1,164 @@
+import type { Command } from "commander";
+import { InvalidArgumentError, Option } from "commander";
+import { HostError } from "../../../host/errors.ts";
+import type { Host } from "../../../host/machine.ts";
+import { type Address, parseAddress } from "../../../net/address.ts";
+import { catchSignals } from "../../interrupt.ts";
+import { createCommand, FAILED, runCommand } from "../../output/command.ts";
+import { formatJson } from "../../output/json.ts";
+import { createProgress } from "../../output/progress.ts";
+import type { Screen } from "../../output/screen.ts";
+import {
+  addJsonOption,
+  addNodesOptions,
+  addPlaceOptions,
+  type NodesOptions,
+  nodesChoice,
+  type PlaceOptions,
+} from "../options.ts";
+import { chooseNetwork, type ProbeNetwork } from "../probe-network.ts";
+import { requireRoot, withProbePod } from "../probe-pod.ts";
+import { collectSurroundings } from "./collect.ts";
+import { attachPod, probeAll } from "./probe.ts";
+import { type ConnectivityReport, isWell } from "./report.ts";
+import { formatConnectivity } from "./text.ts";
+
+/** What `minicni connectivity` was told. */
+interface ConnectivityOptions extends PlaceOptions, NodesOptions {
+  readonly json?: boolean;
+  readonly config?: string;
+  readonly peers: number;
+  readonly peer?: readonly string[];
+  readonly to?: readonly Address[];
+  readonly port?: number;
+}
+
+const MOST_PEERS = 16;
+
+/** The command line of `minicni connectivity`, without an action. */
+export function createConnectivityCommand(): Command {
+  const command = createCommand(
+    "connectivity",
+    "whether this node and a pod on it reach the other nodes and their pods",
+    [
+      [
+        "minicni connectivity",
+        "up to 16 peers, both families; exit 0 all well, 1 something is lost, 2 it failed",
+      ],
+      ["minicni connectivity --peer n2", "one peer"],
+      ["minicni connectivity --peers all", "every peer"],
+      ["minicni connectivity --to 10.244.2.7", "also this address, of a pod or a Service"],
+    ],
+  );
+  addNodesOptions(addPlaceOptions(addJsonOption(command)));
+  const collect =
+    <T>(parse: (text: string) => T) =>
+    (text: string, before: readonly T[] | undefined) => [...(before ?? []), parse(text)];
+  return command
+    .option(
+      "--config <file>",
+      "network configuration of the probing pod (default: the one that a runtime takes)",
+    )
+    .addOption(
+      new Option("--peers <number>", "at most so many peers, or all")
+        .default(MOST_PEERS)
+        .argParser(parsePeers),
+    )
+    .addOption(
+      new Option("--peer <name>", "this peer; may be given more than once").argParser(collect(String)),
+    )
+    .addOption(
+      new Option("--to <address>", "also this address; may be given more than once").argParser(
+        collect(parseTo),
+      ),
+    )
+    .addOption(
+      new Option(
+        "--port <number>",
+        "port of the agents, which say their pods (default: ours, unless it is on loopback)",
+      ).argParser(parsePort),
+    );
+}
+
+/** `minicni connectivity`: returns the exit code: 0 all well, 1 something is lost, 2 it failed or was misused. */
+export async function runConnectivity(args: readonly string[], host: Host, screen: Screen): Promise<number> {
+  let exitCode: number = FAILED;
+  const command = createConnectivityCommand().action(async (options: ConnectivityOptions) => {
+    requireRoot("connectivity makes a network namespace and a pod in it");
+    const interruption = catchSignals(host.deadline);
+    try {
+      const report = await look(options, host, screen);
+      const text =
+        options.json === true
+          ? formatJson("connectivity", { ...report })
+          : formatConnectivity(report, screen);
+      screen.print(text);
+      exitCode = isWell(report) ? 0 : 1;
+    } catch (error) {
+      if (interruption.signal() === null) throw error;
+      host.log(`${interruption.signal()} came: ended, and taken back`);
+      exitCode = interruption.exitCode();
+    } finally {
+      interruption.release();
+    }
+  });
+  return (await runCommand(command, args, host, screen)) ?? exitCode;
+}
+
+async function look(options: ConnectivityOptions, host: Host, screen: Screen): Promise<ConnectivityReport> {
+  const progress = createProgress(screen);
+  const { stateDir, binDir, peers: most, peer: names = [], to: given = [] } = options;
+  try {
+    const surroundings = await collectSurroundings(
+      {
+        stateDir,
+        choice: nodesChoice(options, options.dataDir),
+        node: options.node ?? null,
+        most,
+        names,
+        port: options.port ?? null,
+      },
+      host,
+      progress.tell,
+    );
+    const wish = { given, stateDir };
+    const network = findNetwork(options, host);
+    if (typeof network === "string") return await probeAll(surroundings, network, wish, host, progress.tell);
+    progress.tell("making a pod");
+    return await withProbePod({ purpose: "probe", network, binDir, sandbox: null }, host, async (pod) => {
+      return await probeAll(surroundings, await attachPod(pod, network), wish, host, progress.tell);
+    });
+  } finally {
+    progress.close();
+  }
+}
+
+/** A text: why no pod can be made; then nodes are probed all the same. */
+function findNetwork({ config, confDir }: ConnectivityOptions, host: Host): ProbeNetwork | string {
+  if (config !== undefined) return chooseNetwork({ file: config, confDir }, host);
+  try {
+    return chooseNetwork({ file: null, confDir }, host);
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    return `${error.message}; ${error.hint}`;
+  }
+}
+
+function parsePeers(text: string): number {
+  if (text === "all") return Number.POSITIVE_INFINITY;
+  const number = Number(text);
+  if (/^[0-9]+$/.test(text) && number > 0) return number;
+  throw new InvalidArgumentError("wanted a number, or all.");
+}
+
+function parseTo(text: string): Address {
+  const address = parseAddress(text);
+  if (address !== null) return address;
+  throw new InvalidArgumentError("wanted an IP address.");
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^[0-9]+$/.test(text) && port >= 1 && port <= 65535) return port;
+  throw new InvalidArgumentError("wanted a port, from 1 to 65535.");
+}

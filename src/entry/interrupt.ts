@@ -1,4 +1,5 @@
 import type { Deadline } from "../host/deadline.ts";
+import type { Host } from "../host/machine.ts";
 
 /** Signals by which a person ends a command, with the exit code that tells of each: 128 + its number, as a shell has it. */
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -37,4 +38,24 @@ export function catchSignals(
       process.off("SIGINT", listeners.SIGINT).off("SIGTERM", listeners.SIGTERM);
     },
   };
+}
+
+/**
+ * Runs what takes back what it made, whatever happens: a signal ends it early, which is told, and its exit code stands for
+ * that of `work`.
+ */
+export async function untilInterrupted(
+  host: Pick<Host, "deadline" | "log">,
+  work: () => Promise<number>,
+): Promise<number> {
+  const interruption = catchSignals(host.deadline);
+  try {
+    return await work();
+  } catch (error) {
+    if (interruption.signal() === null) throw error;
+    host.log(`${interruption.signal()} came: ended, and taken back`);
+    return interruption.exitCode();
+  } finally {
+    interruption.release();
+  }
 }

@@ -1,9 +1,21 @@
 import { FFIType, ptr } from "bun:ffi";
 import type { Address, Family } from "../net/address.ts";
 import { HOST, type NetnsPath } from "../plan/step.ts";
+import {
+  AF,
+  ECONNREFUSED,
+  EMSGSIZE,
+  encodeEnd,
+  HEADERS,
+  IPV6_DONTFRAG,
+  MTU_DISCOVER,
+  PMTUDISC_PROBE,
+  SO_ERROR,
+  SOCK,
+  SOL_SOCKET,
+} from "./datagram.ts";
 import { libc, openLibc } from "./libc.ts";
 import { inNetns } from "./netns.ts";
-import { encodeEnd } from "./path-probe.ts";
 
 const CALLS = {
   getsockopt: {
@@ -13,29 +25,15 @@ const CALLS = {
   connect: { args: [FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
 } as const;
 
-/** Constants of Linux (socket.h, in.h, in6.h, poll.h, errno.h); the same on all architectures we build for. */
-const AF = { 4: 2, 6: 10 } as const;
-/** SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC. */
-const SOCK = 2 | 0o4000 | 0o2000000;
-const SOL_SOCKET = 1;
-const SO_ERROR = 4;
-/** IP_MTU_DISCOVER and IP_MTU of IPPROTO_IP, their like of IPPROTO_IPV6. */
-const MTU_DISCOVER = { 4: [0, 10], 6: [41, 23] } as const;
+/** IP_MTU of IPPROTO_IP, IPV6_MTU of IPPROTO_IPV6. */
 const PATH_MTU = { 4: [0, 14], 6: [41, 24] } as const;
-/** Sets DF and asks neither the route nor what was learned of the path: each packet leaves whole (ip(7)). */
-const PMTUDISC_PROBE = 3;
-/** Without it the sender itself would cut what is larger than its link (RFC 3542 §11.2). */
-const IPV6_DONTFRAG = [41, 62] as const;
 /** IP_RECVERR, IPV6_RECVERR: without it "network unreachable" is not told to a socket (icmp_err_convert of net/ipv4/icmp.c). */
 const RECVERR = { 4: [0, 11], 6: [41, 25] } as const;
+/** poll.h. */
 const POLLIN = 1;
-const ECONNREFUSED = 111;
-const EMSGSIZE = 90;
 const UNREACHABLE: ReadonlySet<number> = new Set([
   13 /* EACCES: prohibited */, 1 /* EPERM: a filter */, 101 /* ENETUNREACH */, 113 /* EHOSTUNREACH */,
 ]);
-/** Bytes of IP and UDP header (RFC 791, 8200, 768). */
-const HEADERS = { 4: 20 + 8, 6: 40 + 8 } as const;
 /** Of one wait for all answers, with the thread held, so that the time of an answer is the network's alone. */
 const POLL_MS = 1;
 

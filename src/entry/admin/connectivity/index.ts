@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from "commander";
 import { HostError } from "../../../host/errors.ts";
 import type { Host } from "../../../host/machine.ts";
 import { type Address, parseAddress } from "../../../net/address.ts";
-import { catchSignals } from "../../interrupt.ts";
+import { untilInterrupted } from "../../interrupt.ts";
 import { createCommand, FAILED, runCommand } from "../../output/command.ts";
 import { formatJson } from "../../output/json.ts";
 import { createProgress } from "../../output/progress.ts";
@@ -85,22 +85,15 @@ export async function runConnectivity(args: readonly string[], host: Host, scree
   let exitCode: number = FAILED;
   const command = createConnectivityCommand().action(async (options: ConnectivityOptions) => {
     requireRoot("connectivity makes a network namespace and a pod in it");
-    const interruption = catchSignals(host.deadline);
-    try {
+    exitCode = await untilInterrupted(host, async () => {
       const report = await look(options, host, screen);
-      const text =
+      screen.print(
         options.json === true
           ? formatJson("connectivity", { ...report })
-          : formatConnectivity(report, screen);
-      screen.print(text);
-      exitCode = isWell(report) ? 0 : 1;
-    } catch (error) {
-      if (interruption.signal() === null) throw error;
-      host.log(`${interruption.signal()} came: ended, and taken back`);
-      exitCode = interruption.exitCode();
-    } finally {
-      interruption.release();
-    }
+          : formatConnectivity(report, screen),
+      );
+      return isWell(report) ? 0 : 1;
+    });
   });
   return (await runCommand(command, args, host, screen)) ?? exitCode;
 }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
 import { HostError } from "../../../host/errors.ts";
 import type { Host } from "../../../host/machine.ts";
-import { catchSignals } from "../../interrupt.ts";
+import { untilInterrupted } from "../../interrupt.ts";
 import { createCommand, FAILED, runCommand } from "../../output/command.ts";
 import { formatJson } from "../../output/json.ts";
 import { createProgress } from "../../output/progress.ts";
@@ -67,18 +67,11 @@ export async function runTrace(
   let exitCode: number = FAILED;
   const command = createTraceCommand().action(async (options: TraceOptions) => {
     requireRoot("trace makes a network namespace and a pod in it");
-    const interruption = catchSignals(host.deadline);
-    try {
+    exitCode = await untilInterrupted(host, async () => {
       const report = await trace(options, self, host, screen);
       screen.print(options.json === true ? formatJson("trace", { ...report }) : formatTrace(report, screen));
-      exitCode = isWell(report) ? 0 : 1;
-    } catch (error) {
-      if (interruption.signal() === null) throw error;
-      host.log(`${interruption.signal()} came: ended, and taken back`);
-      exitCode = interruption.exitCode();
-    } finally {
-      interruption.release();
-    }
+      return isWell(report) ? 0 : 1;
+    });
   });
   return (await runCommand(command, args, host, screen)) ?? exitCode;
 }

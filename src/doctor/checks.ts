@@ -20,6 +20,10 @@ import { tunnelCheck } from "./checks/b6-tunnel.ts";
 import { rulesCheck } from "./checks/b7-rules.ts";
 import { hostPortsCheck } from "./checks/b8-host-ports.ts";
 import { ipamCheck } from "./checks/b9-ipam.ts";
+import { installedCheck } from "./checks/b10-installed.ts";
+import { ownNodeCheck } from "./checks/b11-own-node.ts";
+import { agentCheck } from "./checks/b12-agent.ts";
+import { policiesCheck } from "./checks/b13-policies.ts";
 import { memoryCheck } from "./checks/b14-memory.ts";
 
 /** Every check, in the order of their names. One line each. */
@@ -45,5 +49,9 @@ export const CHECKS: readonly Check[] = [
   rulesCheck, // B7
   hostPortsCheck, // B8
   ipamCheck, // B9
+  installedCheck, // B10
+  ownNodeCheck, // B11
+  agentCheck, // B12
+  policiesCheck, // B13
   memoryCheck, // B14
 ];

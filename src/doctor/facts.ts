@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { AgentSchema } from "./sections/agent.ts";
 import { CidrsSchema } from "./sections/cidrs.ts";
 import { CloudSchema } from "./sections/cloud.ts";
 import { CniConfigsSchema } from "./sections/cni-configs.ts";
@@ -7,6 +8,7 @@ import { DryPassSchema } from "./sections/dry-pass.ts";
 import { FirewallSchema } from "./sections/firewall.ts";
 import { ForwardingSchema } from "./sections/forwarding.ts";
 import { HostPortsSchema } from "./sections/host-ports.ts";
+import { InstalledSchema } from "./sections/installed.ts";
 import { IpamSchema } from "./sections/ipam.ts";
 import { KernelSchema } from "./sections/kernel.ts";
 import { LinkOwnersSchema } from "./sections/link-owners.ts";
@@ -14,7 +16,9 @@ import { MemorySchema } from "./sections/memory.ts";
 import { MtuSchema } from "./sections/mtu.ts";
 import { NextHopsSchema } from "./sections/next-hops.ts";
 import { NodeAddressesSchema } from "./sections/node-addresses.ts";
+import { OwnNodeSchema } from "./sections/own-node.ts";
 import { PageSizeSchema } from "./sections/page-size.ts";
+import { PoliciesSchema } from "./sections/policies.ts";
 import { ProgramsSchema } from "./sections/programs.ts";
 import { ReversePathSchema } from "./sections/reverse-path.ts";
 import { RuntimeSchema } from "./sections/runtime.ts";
@@ -23,6 +27,7 @@ import { type Seen, seenSchema } from "./seen.ts";
 
 /** What is looked at: each section is collected, and can be missed, on its own. One line each, by the alphabet. */
 export const SECTIONS = {
+  agent: AgentSchema,
   cidrs: CidrsSchema,
   cloud: CloudSchema,
   cniConfigs: CniConfigsSchema,
@@ -31,6 +36,7 @@ export const SECTIONS = {
   firewall: FirewallSchema,
   forwarding: ForwardingSchema,
   hostPorts: HostPortsSchema,
+  installed: InstalledSchema,
   ipam: IpamSchema,
   kernel: KernelSchema,
   linkOwners: LinkOwnersSchema,
@@ -38,7 +44,9 @@ export const SECTIONS = {
   mtu: MtuSchema,
   nextHops: NextHopsSchema,
   nodeAddresses: NodeAddressesSchema,
+  ownNode: OwnNodeSchema,
   pageSize: PageSizeSchema,
+  policies: PoliciesSchema,
   programs: ProgramsSchema,
   reversePath: ReversePathSchema,
   runtime: RuntimeSchema,

@@ -42,11 +42,22 @@ export async function runCli(args: string[], host: Host, print: (text: string) =
   }
   const command = COMMANDS.find((known) => known.name === name);
   if (command === undefined) return refuse(name, host);
-  return command.run(callOf(rest, host, print));
+  return command.run(callOf(rest, command.group === "see" ? tellingOnce(host) : host, print));
 }
 
 function callOf(args: readonly string[], host: Host, print: (text: string) => void): Call {
   return { args, host, print, screen: () => screenOf(print), self: selfArgv() };
+}
+
+/** What several looks at the same thing have to say is said once. */
+function tellingOnce(host: Host): Host {
+  const told = new Set<string>();
+  const log = (line: string) => {
+    if (told.has(line)) return;
+    told.add(line);
+    host.log(line);
+  };
+  return { ...host, log };
 }
 
 /** In the words that commander has for commands below a command. */

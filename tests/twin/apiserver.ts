@@ -26,6 +26,8 @@ export interface ApiServerOptions {
   /** 0, any free one, unless given. */
   readonly port?: number;
   readonly nodes?: readonly RawNode[];
+  /** What else is answered, by path. */
+  readonly others?: Readonly<Record<string, unknown>>;
   /** Names and addresses in its certificate; what it listens on, and the loopback, unless given. */
   readonly certificateFor?: readonly string[];
 }
@@ -97,6 +99,9 @@ export async function startApiServer(options: ApiServerOptions = {}) {
       const body = Buffer.concat(chunks).toString();
       patches.push({ node: name, body, contentType: request.headers["content-type"] ?? "" });
       servePatch(store, decodeURIComponent(name), body, response);
+    } else if (options.others?.[url.pathname] !== undefined) {
+      response.writeHead(200, { "Content-Type": "application/json" });
+      response.end(JSON.stringify(options.others[url.pathname]));
     } else if (url.pathname !== "/api/v1/nodes") sendStatus(response, 404, "the server could not find it");
     else if (verb === "list") serveList(store, query, response, fault.cutAfterBytes);
     else serveWatch(store, query, request, response, watches);

@@ -10,7 +10,7 @@ const PACKAGES: Readonly<Record<string, string>> = { ip: "iproute2", iptables: "
  */
 export const programsCheck = check("A1", "programs", ["programs"], ({ programs }) => {
   const found = [...judgePrograms(programs), ...judgeVariants(programs), ...judgeVersion(programs)];
-  const unseen = programs.unseen.map((what) => skip(`programs: not looked at: ${what}`));
+  const unseen = judgeUnseen(programs.unseen);
   if (found.length > 0) return [...found, ...unseen];
   const versions = programs.found.flatMap(({ path, version }) =>
     path === null || version === null ? [] : [version],
@@ -18,7 +18,21 @@ export const programsCheck = check("A1", "programs", ["programs"], ({ programs }
   return [pass(versions.join(", "), evidenceOf(programs)), ...unseen];
 });
 
-function evidenceOf({ found, variants }: Programs): string[] {
+/** One line for all commands that failed for one reason. */
+function judgeUnseen(unseen: readonly string[]): Verdict[] {
+  const reasons = new Map<string, string[]>();
+  for (const what of unseen) {
+    const [, command = "", said = what] = /^(`[^`]+`): ([\s\S]*)$/.exec(what) ?? [];
+    // `ip6tables-nft-save v1.8.9 (nf_tables): `, which is another one for each.
+    const reason = said.replace(/^\S+ v[\d.]+ \(\w+\): /, "");
+    reasons.set(reason, [...(reasons.get(reason) ?? []), ...(command === "" ? [] : [command])]);
+  }
+  return [...reasons].map(([reason, commands]) =>
+    skip(`programs: not looked at: ${commands.length === 0 ? "" : `${commands.join(", ")}: `}${reason}`),
+  );
+}
+
+function evidenceOf({ found, variants, agent }: Programs): string[] {
   return [
     ...found.map(
       ({ name, path, version }) =>
@@ -28,6 +42,7 @@ function evidenceOf({ found, variants }: Programs): string[] {
       ({ variant, kube, ours, rules }) =>
         `iptables-${variant}: ${rules} rules; ${[...kube, ...ours].join(" ") || "no chain of kubelet, kube-proxy or ours"}`,
     ),
+    ...(agent === null ? [] : [`the agent's rules: ${agent}`]),
   ];
 }
 
@@ -38,12 +53,15 @@ function judgePrograms(programs: Programs): Verdict[] {
     `apt-get install ${names.map((name) => PACKAGES[name] ?? name).join(" ")}`,
   ];
   const evidence = evidenceOf(programs);
+  // It has programs of its own, and its rules are there.
+  if (programs.agent !== null) return [];
   if (!has("iptables") && !has("nft")) {
     return [
-      fail({
+      warn({
         message: "there is neither iptables nor nft on the PATH",
         evidence,
-        cause: "the agent's image has its own; without a DaemonSet nobody makes the rules that pods need",
+        cause:
+          "the agent's image has its own; an agent or plugin outside of it can't make the rules that pods need",
         fix: install(["iptables"]),
       }),
     ];
@@ -54,28 +72,34 @@ function judgePrograms(programs: Programs): Verdict[] {
       message: "there is no ip on the PATH",
       evidence,
       cause:
-        "outside of the agent's image the agent does not hear of the kernel's changes, and plans can't be pasted",
+        "outside of its image the agent does not hear of the kernel's changes without it, and plans can't be pasted",
       fix: install(["ip"]),
     }),
   ];
 }
 
+type Held = Programs["variants"][number];
+type Variant = Held["variant"];
+
+const BOTH = "both are in force, and what one of them drops or rewrites the other does not show";
+
 function judgeVariants(programs: Programs): Verdict[] {
-  const { variants, plain } = programs;
+  const { variants, plain, agent, isImage } = programs;
   const evidence = evidenceOf(programs);
   const kube = variants.filter((one) => one.kube.length > 0);
   const ours = variants.filter((one) => one.ours.length > 0);
+  const held = variants.filter(({ rules }) => rules > 0);
   const [holder] = kube;
   if (kube.length > 1) {
+    const stale = findStale(kube, programs);
     return [
       warn({
         message: `kubelet or kube-proxy have rules in both iptables: ${kube.map(({ variant, kube: chains }) => `${variant} (${chains.join(" ")})`).join(", ")}`,
         evidence,
-        cause:
-          "both are in force, and what one of them drops or rewrites the other does not show; usually they are left from before an upgrade of the node's iptables",
+        cause: `${BOTH}; usually they are left from before an upgrade of the node's iptables (flannel#1317)`,
         fix: [
           "# reboot the node, or remove those of the variant that kubelet no longer uses:",
-          ...removal(stale(kube, plain)),
+          ...removal(stale, stale.variant === agent ? "KUBE-" : "KUBE-\\|MINICNI-"),
         ],
       }),
     ];
@@ -93,25 +117,25 @@ function judgeVariants(programs: Programs): Verdict[] {
     ];
   }
   if (ours.length > 1) {
+    const right = agent ?? holder?.variant ?? plain;
     return [
       warn({
         message: "our rules are in both iptables",
         evidence,
         cause:
           "one set is left from before the agent chose the other; it removes what it can look at within a minute",
-        fix: removal(
-          ours.find(({ variant }) => variant !== (programs.agent ?? holder?.variant ?? plain))?.variant ??
-            "legacy",
-        ),
+        fix: ours
+          .filter(({ variant }) => variant !== (right ?? "nft"))
+          .flatMap((one) => removal(one, "MINICNI-")),
       }),
     ];
   }
-  if (holder !== undefined && plain !== null && plain !== holder.variant) {
+  if (holder !== undefined && plain !== null && plain !== holder.variant && !isImage) {
     return [
       warn({
         message: `iptables on this node is ${plain}, and kube-proxy's rules are in ${holder.variant}`,
         evidence,
-        cause: `what somebody adds or looks at by \`iptables\` is in other tables than those of the cluster`,
+        cause: "what somebody adds or looks at by `iptables` is in other tables than those of the cluster",
         fix: [
           `update-alternatives --set iptables /usr/sbin/iptables-${holder.variant}`,
           `update-alternatives --set ip6tables /usr/sbin/ip6tables-${holder.variant}`,
@@ -119,16 +143,36 @@ function judgeVariants(programs: Programs): Verdict[] {
       }),
     ];
   }
+  if (held.length > 1) {
+    const other =
+      held.find(({ variant }) => variant !== (holder ?? ours[0])?.variant && variant !== plain) ?? held[1];
+    return [
+      warn({
+        message: `rules are in both iptables: ${held.map(({ variant, rules }) => `${variant} (${rules})`).join(", ")}`,
+        evidence,
+        cause: `${BOTH}; they are of different programs, or left from before an upgrade of the node's iptables (flannel#1317)`,
+        fix: [`iptables-${other?.variant}-save  # whose they are; let that program use the other iptables`],
+      }),
+    ];
+  }
   return [];
 }
 
-type Variant = Programs["variants"][number]["variant"];
+/** Which of two sets nobody uses: not the agent's, not the one that kubelet marks (KEP-3178), not the plain iptables'. */
+function findStale(kube: readonly Held[], { agent, plain, isImage }: Programs): Held {
+  const marked = kube.filter(({ kube: chains }) =>
+    chains.some((chain) => /^KUBE-(IPTABLES-HINT|KUBELET-CANARY)$/.test(chain)),
+  );
+  const used = agent ?? (marked.length === 1 ? marked[0]?.variant : isImage ? null : plain) ?? "nft";
+  const [first] = kube.filter(({ variant }) => variant !== used);
+  return first ?? { variant: "legacy", kube: [], ours: [], rules: 0, families: [4] };
+}
 
-const stale = (kube: Programs["variants"], plain: Variant | null): Variant =>
-  kube.find(({ variant }) => variant !== plain)?.variant ?? "legacy";
-
-function removal(variant: Variant): string[] {
-  return [`iptables-${variant}-save | grep -v 'KUBE-\\|MINICNI-' | iptables-${variant}-restore`];
+function removal({ variant, families }: Pick<Held, "variant" | "families">, pattern: string): string[] {
+  return families.map((family) => {
+    const program = `${family === 4 ? "iptables" : "ip6tables"}-${variant satisfies Variant}`;
+    return `${program}-save | grep -v '${pattern}' | ${program}-restore`;
+  });
 }
 
 function judgeVersion(programs: Programs): Verdict[] {

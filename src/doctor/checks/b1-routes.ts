@@ -17,6 +17,7 @@ export const routesCheck = check("B1", "routes", ["dryPass"], ({ dryPass }) => {
     ...stale(dryPass),
     ...withheld(dryPass),
     ...unreached(dryPass),
+    ...bridgeSteps(dryPass),
   ];
   if (found.length > 0) return found;
   const counts = dryPass.routes.map(
@@ -26,7 +27,7 @@ export const routesCheck = check("B1", "routes", ["dryPass"], ({ dryPass }) => {
 });
 
 function commandsOf({ steps }: DryPassFacts, op: string): string[] {
-  return steps.filter((step) => step.op === op).map(({ command }) => command);
+  return steps.filter(({ op: own, part }) => own === op && part === "network").map(({ command }) => command);
 }
 
 function shorten(commands: readonly string[]): string[] {
@@ -107,6 +108,20 @@ function unreached({ peers }: DryPassFacts): Verdict[] {
       evidence: peers.map(({ node, message }) => `${node}: ${message}`),
       cause: "their pods can't be reached from here; all other peers are as they should be",
       fix: ["minicni status --cluster --faulty"],
+    }),
+  ];
+}
+
+function bridgeSteps({ steps }: DryPassFacts): Verdict[] {
+  const commands = steps.filter(({ part }) => part === "bridge").map(({ command }) => command);
+  if (commands.length === 0) return [];
+  return [
+    fail({
+      message: `the pods' bridge is not as it should be: ${countOf(commands.length, "command")} would put it right`,
+      evidence: commands.map((command) => `wanted: ${command}`),
+      cause:
+        "somebody removed the bridge, its gateway address or a port of it: pods there reach nobody; a running agent puts it back within seconds",
+      fix: shorten(commands),
     }),
   ];
 }

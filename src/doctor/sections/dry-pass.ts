@@ -9,7 +9,7 @@ export const DryPassSchema = v.object({
   steps: v.array(
     v.object({
       op: v.string(),
-      part: v.picklist(["network", "rules", "files"]),
+      part: v.picklist(["network", "rules", "bridge", "files"]),
       command: v.string(),
       why: v.string(),
     }),

@@ -17,10 +17,14 @@ export const ProgramsSchema = v.object({
       kube: v.array(v.string()),
       ours: v.array(v.string()),
       rules: v.number(),
+      /** Families with such chains. */
+      families: v.array(v.picklist([4, 6])),
     }),
   ),
   /** Where the agent has its rules; null: it does not say. */
   agent: v.nullable(VariantSchema),
+  /** They are those of a container's image, not the node's: what the plain `iptables` is says nothing of the node. */
+  isImage: v.boolean(),
   /** What could not be looked at. */
   unseen: v.array(v.string()),
 });

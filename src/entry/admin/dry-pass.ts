@@ -1,9 +1,11 @@
+import { messageOf } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import type { Family } from "../../net/address.ts";
 import { type Prefix, parsePrefix } from "../../net/prefix.ts";
 import { formatStep } from "../../plan/format.ts";
 import type { Plan, Step } from "../../plan/step.ts";
 import { CONFLIST_FILE, formatConflist } from "../../topology/conflist.ts";
+import { type BridgeReport, createBridgeRepair } from "../agent/bridge.ts";
 import { watchForwardBlocks } from "../agent/forward-blocks.ts";
 import { findSelf } from "../agent/known.ts";
 import { describeMtuFault } from "../agent/mtu.ts";
@@ -15,6 +17,7 @@ import { createRulesWish } from "../agent/rules-wish.ts";
 import type { AgentSettings } from "../agent/settings.ts";
 import { nodePath } from "../node.ts";
 import type { KnownCluster } from "./nodes.ts";
+import { noteSteps } from "./note-steps.ts";
 
 /** What a pass goes by. */
 export type PassSettings = Pick<
@@ -34,7 +37,7 @@ export type PassSettings = Pick<
 /** One step as it would be run. */
 export interface DryStep {
   readonly op: Step["op"];
-  readonly part: "network" | "rules" | "files";
+  readonly part: "network" | "rules" | "bridge" | "files";
   /** As it can be pasted; of a rule loader with its input as here-document. */
   readonly command: string;
   readonly why: string;
@@ -52,7 +55,7 @@ export interface DryPass {
   readonly withheld: number;
   /** Peers that are not reached, and why. */
   readonly peers: readonly { readonly node: string; readonly message: string }[];
-  /** Tunnel devices, node addresses, MTU: what is wrong beside the steps. */
+  /** Tunnel devices, node addresses, MTU, bridges of others: what is wrong beside the steps. */
   readonly faults: readonly string[];
   readonly routes: readonly {
     readonly family: Family;
@@ -97,6 +100,7 @@ export async function dryPass(
   const outcome = await network.resync({ snapshot, self, isLive });
   const { wish, uncovered } = createRulesWish(settings)(snapshot, self, outcome.paths);
   const rules = await watchForwardBlocks(createRules(host, now), host, now).resync(wish, { isDryRun: true });
+  const bridge = await planBridge(settings, host);
   const mtu = settings.mtu === 0 ? outcome.mtu : settings.mtu;
   const state = {
     ready: true,
@@ -112,12 +116,16 @@ export async function dryPass(
     steps: [
       ...outcome.plan.map((step) => dryStep("network", step)),
       ...rules.plan.map((step) => dryStep("rules", step)),
+      ...bridge.steps.map((step) => dryStep("bridge", step)),
       ...fileSteps(settings, formatState(state, host), host),
     ],
     conflicts: outcome.conflicts.map(({ message }) => message),
     withheld: outcome.withheld,
     peers: outcome.peerFaults,
-    faults: faultsOf(outcome, describeMtuFault(mtu, settings.mtu, self.podCidrs), uncovered),
+    faults: [
+      ...faultsOf(outcome, describeMtuFault(mtu, settings.mtu, self.podCidrs), uncovered),
+      ...bridge.faults,
+    ],
     routes: [...outcome.desired].map(([family, desired]) => ({
       family,
       desired,
@@ -125,6 +133,21 @@ export async function dryPass(
     })),
     rules: describeRules(rules),
   };
+}
+
+/** What the pods' bridge and its ports lack. */
+async function planBridge(
+  settings: PassSettings,
+  machine: Host,
+): Promise<{ readonly steps: readonly Step[]; readonly faults: BridgeReport["faults"] }> {
+  const { host, steps } = noteSteps(machine);
+  try {
+    const { faults } = await createBridgeRepair(host, settings).pass();
+    return { steps, faults };
+  } catch (error) {
+    // As in a pass of the agent: it keeps nothing else from being planned.
+    return { steps, faults: [`the pods' bridge: ${messageOf(error)}`] };
+  }
 }
 
 function dryStep(part: DryStep["part"], step: Step): DryStep {

@@ -53,8 +53,13 @@ export function createDoctorCommand(): Command {
     .addOption(
       new Option("--root <folder>", "where the host's /etc, /run and /usr are")
         .default("")
-        .argParser(parseFolder),
+        .argParser(parseRoot),
     );
+}
+
+/** `/` says that the host's files are where they belong, as in a `chroot`; without a word a pod is not believed to see them. */
+function parseRoot(path: string): string {
+  return path === "/" ? "/." : parseFolder(path);
 }
 
 /** `minicni doctor`: returns the exit code: 0 fine, 1 findings, 2 the doctor itself failed or was misused. */

@@ -92,7 +92,8 @@ function readOthers(confDir: string, host: Host): ConfFile[] {
   }
 }
 
-function observeProgram(path: string, host: Host): FoundProgram | null {
+/** What is under a name of ours in the plugins' folder; null: nothing. Throws what the disk says. */
+export function observeProgram(path: string, host: Host): FoundProgram | null {
   const found = host.observeFile(path);
   if (found === null) return null;
   // A link that leads nowhere is replaced as another file would be.
@@ -117,7 +118,8 @@ function leadsToFile(path: string, host: Host): boolean {
   }
 }
 
-function observeLoopback(binDir: string, host: Host): ObservedInstall["loopback"] {
+/** Whether the folder has a `loopback` that can be run. Throws what the disk says. */
+export function observeLoopback(binDir: string, host: Host): ObservedInstall["loopback"] {
   const path = `${binDir}/${LOOPBACK}`;
   const found = host.observeFile(path);
   if (found === null) return "absent";

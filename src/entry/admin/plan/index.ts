@@ -87,7 +87,7 @@ async function planNode(options: PlanOptions, host: Host, screen: Screen): Promi
     const pass = await dryPass(node, settings, cluster, host);
     if (typeof pass !== "string") return pass;
     throw new HostError(
-      `${pass}${cluster.fault === null ? "" : ` (${cluster.fault})`}`,
+      `${pass}${cluster.fault === null || pass.includes(cluster.fault) ? "" : ` (${cluster.fault})`}`,
       "name the Nodes by --nodes FILE or --kubeconfig FILE, and this Node by --node",
     );
   } finally {

@@ -5,6 +5,7 @@ import type { DryPass, DryStep } from "../dry-pass.ts";
 const PARTS = [
   ["network", "links, addresses, routes"],
   ["rules", "rules"],
+  ["bridge", "bridge and ports of pods"],
   ["files", "files"],
 ] as const;
 

@@ -22,6 +22,7 @@ export async function collectAgent(context: DoctorContext): Promise<Agent> {
   const life = judgeLife(report, { isLocked, bootId: host.bootId(), nowMs: now.getTime(), isReadable });
   const pid = findAgent(context);
   const conflist = `${settings.confDir}/${CONFLIST_FILE}`;
+  const text = readText(`${placeOf(context, settings.confDir)}/${CONFLIST_FILE}`, host);
   return {
     lookedAt: now.toISOString(),
     life,
@@ -29,7 +30,7 @@ export async function collectAgent(context: DoctorContext): Promise<Agent> {
     process: pid === null ? null : { pid, words: describeProgram(commandLineOf(pid)) },
     path,
     fault,
-    conflist: isOwnConflist(readText(placeOf(context, conflist), host)) ? conflist : null,
+    conflist: isOwnConflist(text) ? conflist : null,
     node: context.node,
     report: report === null || life === "absent" ? null : describe(report),
   };

@@ -12,6 +12,8 @@ export interface DoctorSettings {
   readonly dataDir: string;
   readonly confDir: string;
   readonly binDir: string;
+  /** To ask the API by; absent: as the agent does. */
+  readonly kubeconfig?: string;
   /** Whether packets may be sent: B5 and B6 ask peers' kernels. */
   readonly mayProbe: boolean;
 }

@@ -2,6 +2,7 @@ import type { Facts, Section, SectionName } from "../../../doctor/facts.ts";
 import type { Seen } from "../../../doctor/seen.ts";
 import { HostError, messageOf } from "../../../host/errors.ts";
 import { VERSION } from "../../version.ts";
+import { collectAgent } from "./agent.ts";
 import { collectCidrs } from "./cidrs.ts";
 import { collectCloud } from "./cloud.ts";
 import { collectCniConfigs } from "./cni-configs.ts";
@@ -11,6 +12,7 @@ import { collectDryPass } from "./dry-pass.ts";
 import { collectFirewall } from "./firewall.ts";
 import { collectForwarding } from "./forwarding.ts";
 import { collectHostPorts } from "./host-ports.ts";
+import { collectInstalled } from "./installed.ts";
 import { collectIpam } from "./ipam.ts";
 import { collectKernel } from "./kernel.ts";
 import { collectLinkOwners } from "./link-owners.ts";
@@ -18,7 +20,9 @@ import { collectMemory } from "./memory.ts";
 import { collectMtu } from "./mtu.ts";
 import { collectNextHops } from "./next-hops.ts";
 import { collectNodeAddresses } from "./node-addresses.ts";
+import { collectOwnNode } from "./own-node.ts";
 import { collectPageSize } from "./page-size.ts";
+import { collectPolicies } from "./policies.ts";
 import { collectPrograms } from "./programs.ts";
 import { collectReversePath } from "./reverse-path.ts";
 import { collectRuntime } from "./runtime.ts";
@@ -26,6 +30,7 @@ import { collectTunnel } from "./tunnel.ts";
 
 /** Who looks at what. One line each, by the alphabet. */
 const COLLECTORS: { readonly [N in SectionName]: Collector<Section<N>> } = {
+  agent: collectAgent,
   cidrs: collectCidrs,
   cloud: collectCloud,
   cniConfigs: collectCniConfigs,
@@ -34,6 +39,7 @@ const COLLECTORS: { readonly [N in SectionName]: Collector<Section<N>> } = {
   firewall: collectFirewall,
   forwarding: collectForwarding,
   hostPorts: collectHostPorts,
+  installed: collectInstalled,
   ipam: collectIpam,
   kernel: collectKernel,
   linkOwners: collectLinkOwners,
@@ -41,7 +47,9 @@ const COLLECTORS: { readonly [N in SectionName]: Collector<Section<N>> } = {
   mtu: collectMtu,
   nextHops: collectNextHops,
   nodeAddresses: collectNodeAddresses,
+  ownNode: collectOwnNode,
   pageSize: collectPageSize,
+  policies: collectPolicies,
   programs: collectPrograms,
   reversePath: collectReversePath,
   runtime: collectRuntime,

@@ -2,10 +2,11 @@ import type { Programs } from "../../../doctor/sections/programs.ts";
 import { messageOf } from "../../../host/errors.ts";
 import { isFamilyThere, isTableThere, namedVariants, plainVariant } from "../../../host/iptables.ts";
 import type { Host } from "../../../host/machine.ts";
-import { FAMILIES } from "../../../net/address.ts";
+import { FAMILIES, type Family } from "../../../net/address.ts";
 import { iptablesProgram } from "../../../plan/format.ts";
 import type { IptablesVariant } from "../../../plan/step.ts";
 import type { DoctorContext } from "./context.ts";
+import { isInPod } from "./place.ts";
 
 /** How each program tells its version. */
 const LOOKED_FOR = [
@@ -31,6 +32,7 @@ export async function collectPrograms({ host, agent }: DoctorContext): Promise<P
     plain: hasPlain ? await plainVariant(host) : null,
     variants,
     agent: agent?.rules.variant ?? null,
+    isImage: isInPod(),
     unseen: [...new Set(unseen)],
   };
 }
@@ -38,9 +40,14 @@ export async function collectPrograms({ host, agent }: DoctorContext): Promise<P
 async function observeProgram(name: string, flag: string, host: Host): Promise<Programs["found"][number]> {
   const path = host.findProgram(name);
   if (path === null) return { name, path, version: null };
-  const { exitCode, stdout } = await host.spawn({ argv: [name, flag], timeoutMs: TIMEOUT_MS });
-  const [first = ""] = stdout.trim().split("\n");
-  return { name, path, version: exitCode === 0 && first !== "" ? first : null };
+  try {
+    const { exitCode, stdout } = await host.spawn({ argv: [name, flag], timeoutMs: TIMEOUT_MS });
+    const [first = ""] = stdout.trim().split("\n");
+    return { name, path, version: exitCode === 0 && first !== "" ? first : null };
+  } catch {
+    // It is there, and can't be run: so it says nothing.
+    return { name, path, version: null };
+  }
 }
 
 async function observeVariant(
@@ -50,18 +57,24 @@ async function observeVariant(
 ): Promise<Programs["variants"][number]> {
   const kube = new Set<string>();
   const ours = new Set<string>();
+  const families = new Set<Family>();
   let rules = 0;
   for (const family of FAMILIES.filter((known) => isFamilyThere(host, known))) {
     // Looking into a table of x_tables would make it.
-    for (const table of TABLES.filter((name) => isTableThere(host, family, variant, name))) {
+    for (const table of TABLES) {
       const argv = [iptablesProgram(family, variant, "save"), "-t", table];
       try {
+        if (!isTableThere(host, family, variant, table)) continue;
         const { exitCode, stdout, stderr } = await host.spawn({ argv, timeoutMs: TIMEOUT_MS });
         if (exitCode !== 0) unseen.push(`\`${argv.join(" ")}\`: ${stderr.trim()}`);
+        // iptables-nft prints nothing of a table in which somebody else has rules that it can't say.
+        if (/^# Table .* incompatible/m.test(stdout))
+          unseen.push(`\`${argv.join(" ")}\`: the table has rules that were not made by iptables`);
         for (const line of stdout.split("\n")) {
           const [chain, ourChain] = [KUBE.exec(line)?.[1], OURS.exec(line)?.[1]];
           if (chain !== undefined) kube.add(chain);
           if (ourChain !== undefined) ours.add(ourChain);
+          if (chain !== undefined || ourChain !== undefined) families.add(family);
           if (line.startsWith("-A ")) rules++;
         }
       } catch (error) {
@@ -69,5 +82,5 @@ async function observeVariant(
       }
     }
   }
-  return { variant, kube: [...kube].sort(), ours: [...ours].sort(), rules };
+  return { variant, kube: [...kube].sort(), ours: [...ours].sort(), rules, families: [...families].sort() };
 }

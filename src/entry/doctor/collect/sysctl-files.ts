@@ -22,13 +22,13 @@ const MOST_LINKS = 8;
 export function readSettings(context: DoctorContext, isWanted: (key: string) => boolean): Setting[] {
   requireHostFiles(context);
   const { host, settings } = context;
-  const files = new Map<string, string>();
+  const files = new Map<string, string | null>();
   for (const folder of FOLDERS) {
     for (const name of host.listFolder(`${settings.root}${folder}`)) {
       if (name.endsWith(".conf") && !files.has(name)) files.set(name, resolve(context, `${folder}/${name}`));
     }
   }
-  const ordered = [...files].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
+  const ordered = [...files].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, path]) => path ?? []);
   // procps, on a machine without systemd, reads it behind all others (sysctl(8), --system).
   if (!ordered.includes(OLD) && !hasSystemd(context)) ordered.push(OLD);
   return ordered
@@ -48,15 +48,15 @@ export function trySettings(
   }
 }
 
-/** Where links lead: below the root folder, as the host itself would follow them. */
-function resolve({ host, settings }: DoctorContext, path: string): string {
+/** Where links lead: below the root folder, as the host itself would follow them; null: in a circle. */
+function resolve({ host, settings }: DoctorContext, path: string): string | null {
   let at = path;
   for (let hops = 0; hops < MOST_LINKS; hops++) {
     const found = host.observeFile(`${settings.root}${at}`);
     if (found?.kind !== "link") return at;
     at = normal(found.target.startsWith("/") ? found.target : `${at}/../${found.target}`);
   }
-  return at;
+  return null;
 }
 
 function normal(path: string): string {

@@ -3,6 +3,9 @@ import { EXECUTORS } from "../host/engine.ts";
 import type { Host } from "../host/machine.ts";
 import { printError } from "../host/stdout.ts";
 import { observeTerminal } from "../host/terminal.ts";
+// At once, not when it is called: what this door leads to beside the CNI path's own modules cuts those into pieces (`bun
+// build --splitting`), and a call of the plugin pays for each: with all of them in here it loads 10, else 30.
+import { planDryRun } from "./admin/plan/attach.ts";
 import { type Call, type CliCommand, COMMANDS } from "./commands.ts";
 import { openScreen, type Screen } from "./output/screen.ts";
 import { similarTo } from "./output/similar.ts";
@@ -21,10 +24,8 @@ export async function runCli(args: string[], host: Host, print: (text: string) =
   const executor = EXECUTORS.find((known) => known === process.env.MINICNI_EXECUTOR);
   if (executor !== undefined) host.useExecutor(executor);
   switch (name) {
-    case "--dry-run": {
-      const { planDryRun } = await import("./admin/plan/attach.ts");
+    case "--dry-run":
       return planDryRun(process.env, host, print);
-    }
     case "--version":
     case "version":
       print(`minicni ${VERSION}\n`);

@@ -33,50 +33,46 @@ export const COMMANDS: readonly CliCommand[] = [
     name: "status",
     group: "see",
     summary: "this node at a glance; --cluster: a row a node",
-    run: async ({ args, host, screen }) =>
-      (await import("./admin/status/index.ts")).runStatus(args, host, screen()),
-    words: async () => (await import("./admin/status/index.ts")).createStatusCommand(),
+    run: async ({ args, host, screen }) => (await import("./admin/index.ts")).runStatus(args, host, screen()),
+    words: async () => (await import("./admin/index.ts")).createStatusCommand(),
   },
   {
     name: "doctor",
     group: "see",
     summary: "what is wrong with this node's network, why, and the fix",
-    run: async ({ args, host, screen }) =>
-      (await import("./doctor/index.ts")).runDoctor(args, host, screen()),
-    words: async () => (await import("./doctor/index.ts")).createDoctorCommand(),
+    run: async ({ args, host, screen }) => (await import("./admin/index.ts")).runDoctor(args, host, screen()),
+    words: async () => (await import("./admin/index.ts")).createDoctorCommand(),
   },
   {
     name: "plan",
     group: "see",
     summary: "what the agent would change now; plan attach: what an ADD would run",
-    run: async ({ args, host, screen }) =>
-      (await import("./admin/plan/index.ts")).runPlan(args, host, screen()),
+    run: async ({ args, host, screen }) => (await import("./admin/index.ts")).runPlan(args, host, screen()),
     words: async ({ host, print }) =>
-      (await import("./admin/plan/index.ts")).createPlanCommand(host, print, nothing),
+      (await import("./admin/index.ts")).createPlanCommand(host, print, nothing),
   },
   {
     name: "ipam",
     group: "see",
     summary: "show, map, verify, release: who holds which address",
-    run: async ({ args, host, screen }) =>
-      (await import("./admin/ipam/index.ts")).runIpam(args, host, screen()),
-    words: async () => (await import("./admin/ipam/command.ts")).createIpamCommand(),
+    run: async ({ args, host, screen }) => (await import("./admin/index.ts")).runIpam(args, host, screen()),
+    words: async () => (await import("./admin/index.ts")).createIpamCommand(),
   },
   {
     name: "trace",
     group: "see",
     summary: "one ADD, CHECK and DEL, real or simulated, with the time of each step",
     run: async ({ args, host, self, screen }) =>
-      (await import("./admin/trace/index.ts")).runTrace(args, host, self, screen()),
-    words: async () => (await import("./admin/trace/index.ts")).createTraceCommand(),
+      (await import("./admin/index.ts")).runTrace(args, host, self, screen()),
+    words: async () => (await import("./admin/index.ts")).createTraceCommand(),
   },
   {
     name: "connectivity",
     group: "see",
     summary: "whether nodes and pods reach each other, with large packets too",
     run: async ({ args, host, screen }) =>
-      (await import("./admin/connectivity/index.ts")).runConnectivity(args, host, screen()),
-    words: async () => (await import("./admin/connectivity/index.ts")).createConnectivityCommand(),
+      (await import("./admin/index.ts")).runConnectivity(args, host, screen()),
+    words: async () => (await import("./admin/index.ts")).createConnectivityCommand(),
   },
   {
     name: "agent",
@@ -84,7 +80,7 @@ export const COMMANDS: readonly CliCommand[] = [
     summary: "keep this node's routes, tunnels and rules right",
     run: async ({ args, host, print }) =>
       (await import("./agent/index.ts")).runAgentCommand(args, host, print),
-    words: async () => (await import("./agent/settings-options.ts")).createAgentCommand(),
+    words: async () => (await import("./admin/index.ts")).createAgentCommand(),
   },
   {
     name: "install",
@@ -97,7 +93,7 @@ export const COMMANDS: readonly CliCommand[] = [
       }
       return (await import("./install/index.ts")).runInstall(args, host, source, print);
     },
-    words: async () => (await import("./install/options.ts")).createInstallCommand(),
+    words: async () => (await import("./admin/index.ts")).createInstallCommand(),
   },
   {
     name: "uninstall",
@@ -105,7 +101,7 @@ export const COMMANDS: readonly CliCommand[] = [
     summary: "remove all that minicni made on this node; --dry-run shows it first",
     run: async ({ args, host, print }) =>
       (await import("./install/uninstall.ts")).runUninstall(args, host, print),
-    words: async () => (await import("./install/options.ts")).createUninstallCommand(),
+    words: async () => (await import("./admin/index.ts")).createUninstallCommand(),
   },
   {
     name: "lab",
@@ -127,15 +123,15 @@ export const COMMANDS: readonly CliCommand[] = [
     name: "completion",
     group: "run",
     summary: "a script by which bash, zsh or fish completes our commands",
-    run: async (call) => (await import("./admin/completion.ts")).runCompletion(call),
-    words: async () => (await import("./admin/completion.ts")).createCompletionCommand(),
+    run: async (call) => (await import("./admin/index.ts")).runCompletion(call),
+    words: async () => (await import("./admin/index.ts")).createCompletionCommand(),
   },
   {
     name: "man",
     group: "run",
     summary: "the manual page: minicni man | man -l -",
-    run: async (call) => (await import("./admin/manual.ts")).runManual(call),
-    words: async () => (await import("./admin/manual.ts")).createManualCommand(),
+    run: async (call) => (await import("./admin/index.ts")).runManual(call),
+    words: async () => (await import("./admin/index.ts")).createManualCommand(),
   },
   {
     name: "launcher",

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { AgentNode, destroyNodes } from "./agent.ts";
 import { N1, N2, N3 } from "./agent-cluster.ts";
 import { DoctorNode } from "./doctor.ts";
@@ -18,10 +19,12 @@ async function settled(...args: string[]) {
   return { node, doctor };
 }
 
-function plan(node: AgentNode, ...args: string[]): Finished {
+function planArgv(node: AgentNode, ...args: string[]): string[] {
   const folders = ["--state-dir", node.stateDir, "--data-dir", node.dataDir, "--conf-dir", node.confDir];
-  return run(["nsenter", `--net=${node.netns}`, BINARY, "plan", ...folders, ...args]);
+  return ["nsenter", `--net=${node.netns}`, BINARY, "plan", ...folders, ...args];
 }
+
+const plan = (node: AgentNode, ...args: string[]): Finished => run(planArgv(node, ...args));
 
 /** The commands of a plan, run by a shell in the node. */
 function runIt(node: AgentNode, text: string): void {
@@ -101,6 +104,25 @@ describe("minicni plan", () => {
     const done = plan(node, "--backend", "vxlan");
     expect(done.stdout).toContain("dev minicni.vxlan");
     expect(done.exitCode).toBe(3);
+  });
+
+  test("without the right to see the rules fails, and shows the rest", async () => {
+    const { node } = await settled();
+    node.ip("route", "del", "10.244.2.0/24");
+    const [enter = "", netns = "", ...own] = planArgv(node);
+    const done = run([enter, netns, "/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all", ...own]);
+    expect(done.exitCode).toBe(2);
+    expect(done.stdout).toContain("ip route replace 10.244.2.0/24 via 10.9.0.2");
+    expect(done.stdout).toContain("not run; the rules are not known");
+  });
+
+  test("shows the configuration that it would write anew", async () => {
+    const { node } = await settled();
+    writeFileSync(node.conflist, "{}");
+    const done = plan(node);
+    expect(done.exitCode).toBe(3);
+    runIt(node, done.stdout);
+    expect(plan(node).exitCode).toBe(0);
   });
 
   test("works on a node that never had an agent, by the Nodes and the name it is given", () => {

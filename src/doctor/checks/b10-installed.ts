@@ -3,7 +3,7 @@ import { check } from "../check.ts";
 import { fail, pass, skip, type Verdict, warn } from "../finding.ts";
 import { restartAgent } from "../restart.ts";
 import type { Installed } from "../sections/installed.ts";
-import { someOf } from "../some.ts";
+import { evidenceOf, judgeConflist, judgeOld } from "./b10-configuration.ts";
 
 const TITLE = "installed programs and configuration";
 
@@ -12,6 +12,8 @@ export const installedCheck = check("B10", TITLE, ["installed"], ({ installed })
   const { plugin, standalone, agent, conflist, binDir } = installed;
   const isHere =
     agent !== null || standalone !== null || (plugin !== null && plugin.kind !== "other") || isOurs(conflist);
+  const hasNothing = plugin === null && standalone === null;
+  if (isHere && hasNothing) return [...judgeNothing(installed), ...judgeConflist(installed)];
   if (!isHere) return [skip(`${TITLE}: minicni is not installed in ${binDir}`)];
   const found = [
     ...judgePlugin(installed),
@@ -32,38 +34,32 @@ export const installedCheck = check("B10", TITLE, ["installed"], ({ installed })
 });
 
 const isOurs = ({ state }: Installed["conflist"]) => state === "same" || state === "differs";
-const short = (digest: string | null) => (digest === null ? "no file" : `sha256 ${digest.slice(0, 12)}`);
 
 function tell({ state, path }: Installed["conflist"]): string {
   if (state === "same") return `${path} is as the agent writes it`;
   return state === "none" ? "the agent is to write no configuration" : `there is no ${path} yet`;
 }
 
-function evidenceOf({ plugin, standalone, agent, self }: Installed): string[] {
-  return [
-    ...(plugin === null
-      ? []
-      : [`${plugin.path}: ${describePlugin(plugin.kind, plugin.version)}, ${short(plugin.digest)}`]),
-    ...(standalone === null
-      ? []
-      : [
-          `${standalone.path}: ${standalone.version === null ? "tells no version" : `minicni ${standalone.version}`}, ${short(standalone.digest)}`,
-        ]),
-    ...(agent === null
-      ? []
-      : [`the agent: minicni ${agent.version}${agent.digest === null ? "" : `, ${short(agent.digest)}`}`]),
-    `this program: ${self.path}, minicni ${self.version}`,
-  ];
-}
-
-function describePlugin(kind: "launcher" | "whole" | "other", version: string | null): string {
-  return { launcher: "a launcher of minicni", whole: `minicni ${version}`, other: "none of ours" }[kind];
-}
-
 /** The init container of the agent's pod installs; without a DaemonSet somebody does. */
 function reinstall({ node, binDir, confDir }: Installed): string[] {
   const folders = `--bin-dir ${quoteWord(binDir)} --conf-dir ${quoteWord(confDir)}`;
   return [`${restartAgent(node)}  # or, with the agent's program: minicni install ${folders}`];
+}
+
+/** An agent or a configuration of ours is here: the programs are elsewhere, or nowhere. */
+function judgeNothing(installed: Installed): Verdict[] {
+  return [
+    warn({
+      message: `nothing of minicni is installed in ${installed.binDir}`,
+      evidence: evidenceOf(installed),
+      cause:
+        "either the runtime takes its plugins from another folder (A8), or nobody installed them: then no pod starts",
+      fix: [
+        "minicni doctor --only A8  # then, with the right folder: --bin-dir FOLDER",
+        ...reinstall(installed),
+      ],
+    }),
+  ];
 }
 
 function judgePlugin(installed: Installed): Verdict[] {
@@ -176,63 +172,6 @@ function judgeLoopback(installed: Installed): Verdict[] {
         loopback === "absent"
           ? [`ln -s minicni ${quoteWord(path)}`]
           : [`rm ${quoteWord(path)} && ln -s minicni ${quoteWord(path)}`],
-    }),
-  ];
-}
-
-function judgeConflist(installed: Installed): Verdict[] {
-  const { conflist, agent } = installed;
-  const { path, state, drift } = conflist;
-  if (state === "unreadable") return [skip(`${path}: not looked at: ${drift[0] ?? ""}`)];
-  if (state === "absent" && agent?.isRunning === true && agent.isReady) {
-    return [
-      fail({
-        message: `there is no ${path}, and the agent is ready`,
-        evidence: evidenceOf(installed),
-        cause:
-          "somebody removes it, or the agent writes into another folder: without it the runtime gives pods to nobody, and the node is NotReady",
-        fix: [
-          "# the agent writes it within seconds; see where it does: minicni status",
-          restartAgent(installed.node),
-        ],
-      }),
-    ];
-  }
-  if (state !== "differs") return [];
-  const lines = drift.length === 0 ? ["the same settings in other characters"] : drift;
-  return [
-    warn({
-      message: `${path} is not as the agent writes it: ${someOf(lines, 2)}`,
-      evidence: lines.map((line) => `${path}: ${line}`),
-      cause:
-        agent?.isRunning === true
-          ? "the agent writes its own again within seconds: what is changed there by hand does not last"
-          : "somebody edited it, or another version wrote it: the next agent writes its own in its place",
-      fix: [
-        `rm ${quoteWord(path)}  # the agent writes it anew`,
-        "# settings are the agent's (docs/settings.md); a configuration of your own belongs into a file of another name, sorted before it",
-      ],
-    }),
-  ];
-}
-
-function judgeOld({ oldConfigs, confDir, ...installed }: Installed): Verdict[] {
-  if (oldConfigs.length === 0) return [];
-  const paths = oldConfigs.map((name) => `${confDir}/${name}`);
-  return [
-    warn({
-      message: `${someOf(paths)} ${paths.length === 1 ? "is" : "are"} of Go minicni`,
-      evidence: paths,
-      cause:
-        "where it sorts before ours the runtime takes it: pods get addresses of its subnet, by a plugin that is none of ours",
-      fix: [
-        "kubectl -n kube-system delete daemonset minicni-node  # it would write it again",
-        ...paths.map(
-          (path) =>
-            `mv ${quoteWord(path)} ${quoteWord(`${path}.replaced`)}  # as minicni install does; uninstall takes it back`,
-        ),
-        ...(installed.agent === null ? [] : [restartAgent(installed.node)]),
-      ],
     }),
   ];
 }

@@ -15,7 +15,7 @@ const HEALTHY: DryPassFacts = {
   routes: [{ family: 4, desired: 2, programmed: 2 }],
   rules: { variant: "nft", changes: [], faults: [], warnings: [], blocks: [] },
 };
-const step = (op: string, command: string, part: "network" | "rules" = "network") => ({
+const step = (op: string, command: string, part: "network" | "rules" | "bridge" = "network") => ({
   op,
   part,
   command,
@@ -54,6 +54,11 @@ describe("B1, routes", () => {
       "a peer that is not reached",
       { peers: [{ node: "n3", message: "has no InternalIP" }] },
       ["WARN B1 1 peer not reached: n3"],
+    ],
+    [
+      "a bridge without its gateway",
+      { steps: [step("addr.replace", "ip addr replace 10.7.0.1/24 dev minicni0", "bridge")] },
+      ["FAIL B1 the pods' bridge is not as it should be: 1 command would put it right"],
     ],
     [
       "steps that are no route's",
@@ -102,6 +107,14 @@ describe("B7, masquerade and accept rules", () => {
       message: "rules are not as they should be: IPv4 MINICNI-FORWARD: missing jump",
       fix: ["iptables-nft-restore --noflush <<'EOF'\n*filter\nCOMMIT\nEOF"],
     });
+  });
+
+  test("what only root may see is no fault of the node's", () => {
+    const faults = ["EACCES: permission denied, open '/proc/net/ip_tables_names'"];
+    expect(linesOf(rules({ faults }))).toEqual([
+      `SKIP B7 masquerade and accept rules: not looked at: ${faults[0]}`,
+    ]);
+    expect(linesOf(rules({ faults: [...faults, "no iptables"] }))).toHaveLength(2);
   });
 
   test("what can't be brought about, and what others have, is told", () => {

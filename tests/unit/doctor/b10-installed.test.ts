@@ -77,8 +77,13 @@ describe("B10, installed programs and configuration", () => {
       ["SKIP B10 installed programs and configuration: minicni is not installed in /opt/cni/bin"],
     ],
     [
-      "an agent without a plugin",
-      { plugin: null, standalone: null },
+      "an agent and no programs",
+      { plugin: null, standalone: null, loopback: "absent" },
+      ["WARN B10 nothing of minicni is installed in /opt/cni/bin"],
+    ],
+    [
+      "the programs without the plugin",
+      { plugin: null },
       ["FAIL B10 there is no plugin /opt/cni/bin/minicni"],
     ],
     [

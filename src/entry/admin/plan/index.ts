@@ -19,7 +19,7 @@ import {
   type PlaceOptions,
 } from "../options.ts";
 import { addAttachCommand } from "./attach.ts";
-import { formatNodePlan } from "./text.ts";
+import { formatNodePlan, isWhole } from "./text.ts";
 
 /** What `minicni plan` was told. */
 interface PlanOptions extends PlaceOptions, NodesOptions {
@@ -64,7 +64,7 @@ export async function runPlan(args: readonly string[], host: Host, screen: Scree
   }).action(async (options: PlanOptions) => {
     const pass = await planNode(options, host, screen);
     screen.print(options.json === true ? formatJson("plan", { ...pass }) : formatNodePlan(pass, screen));
-    exitCode = pass.steps.length === 0 ? 0 : HAS_CHANGES;
+    exitCode = isWhole(pass) ? (pass.steps.length === 0 ? 0 : HAS_CHANGES) : FAILED;
   });
   return (await runCommand(command, args, host, screen)) ?? exitCode;
 }

@@ -1,3 +1,4 @@
+import type { Paint } from "../../output/paint.ts";
 import type { Screen } from "../../output/screen.ts";
 import { count, wrap } from "../../output/text.ts";
 import type { DryPass, DryStep } from "../dry-pass.ts";
@@ -9,20 +10,29 @@ const PARTS = [
   ["files", "files"],
 ] as const;
 
+/** Whether all was seen that the agent sees: without root, or without iptables, nothing is known of the rules. */
+export function isWhole({ rules }: DryPass): boolean {
+  return rules.faults.length === 0;
+}
+
 /** The plan for a person: commands below their reasons, as a shell takes them; then what no command puts right. */
 export function formatNodePlan(pass: DryPass, { width, paint }: Pick<Screen, "width" | "paint">): string {
   const notes = notesOf(pass)
     .flatMap((note) => wrap(note, width, "# "))
     .map(paint.warn);
-  const verdict =
-    pass.steps.length === 0
-      ? paint.good(`# ${pass.node}: nothing to change`)
-      : paint.bold(`# ${pass.node}: ${count(pass.steps.length, "step")}, not run`);
+  const [words, mark] = describeVerdict(pass, paint);
+  const verdict = wrap(`${pass.node}: ${words}`, width, "# ").map(mark);
   const parts = PARTS.flatMap(([part, title]) => {
     const steps = pass.steps.filter((step) => step.part === part);
     return steps.length === 0 ? [] : ["", paint.bold(`# ${title}`), ...formatSteps(steps, paint.dim)];
   });
-  return `${[verdict, ...parts, ...(notes.length === 0 ? [] : ["", ...notes])].join("\n")}\n`;
+  return `${[...verdict, ...parts, ...(notes.length === 0 ? [] : ["", ...notes])].join("\n")}\n`;
+}
+
+function describeVerdict(pass: DryPass, paint: Paint): [words: string, mark: (text: string) => string] {
+  const steps = `${count(pass.steps.length, "step")}, not run`;
+  if (!isWhole(pass)) return [`${steps}; the rules are not known`, paint.bad];
+  return pass.steps.length === 0 ? ["nothing to change", paint.good] : [steps, paint.bold];
 }
 
 /** A reason stands once above all commands that it is for. */

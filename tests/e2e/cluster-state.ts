@@ -29,7 +29,20 @@ export function kernelState(node: ClusterNode): NodeState {
 /** Files and folders with their sizes and modes, where runtimes, plugins and we keep them. */
 export function fileState(node: ClusterNode): readonly string[] {
   const format = ["-printf", "%M %s %p\\n"];
-  const files = ["(", "-type", "d", "-printf", "%M - %p\\n", ")", "-o", ...format];
+  // What a running agent tells of itself changes by itself.
+  const told = ["(", "-type", "d", "-o", "-name", "agent.json", ")"];
+  const files = [
+    "-not",
+    "-name",
+    "agent.json.tmp",
+    "(",
+    ...told,
+    "-printf",
+    "%M - %p\\n",
+    "-o",
+    ...format,
+    ")",
+  ];
   return lines(node.run(["find", ...FOLDERS, ...files]).stdout).sort();
 }
 

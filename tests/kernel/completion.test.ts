@@ -137,6 +137,7 @@ describe("help", () => {
   ])("of %s begins with how it is typed", (command) => {
     const done = run([BINARY, ...command.split(" "), "--help"]);
     expect(done.stdout).toStartWith(`Usage: minicni ${command} `);
+    if (!command.includes(" ")) expect(done.stdout).toContain(`\nExamples:\n  minicni ${command}`);
     expect(done.exitCode).toBe(0);
   });
 });

@@ -76,6 +76,7 @@ describe("--json", () => {
     ["ipam show", ["ipam", "show"]],
     ["ipam map", ["ipam", "map"]],
     ["ipam verify", ["ipam", "verify"]],
+    ["ipam release", ["ipam", "release", "10.244.1.77"]],
     ["connectivity", ["connectivity"]],
     ["trace", ["trace", "--simulate"]],
   ])("of %s has nothing that its page does not tell of, command and version first", (section, words) => {
@@ -113,6 +114,7 @@ describe("--json", () => {
     ["ipam show"],
     ["ipam map"],
     ["ipam verify"],
+    ["ipam release"],
     ["connectivity"],
     ["trace"],
   ])("the page has a table for %s", (section) => {

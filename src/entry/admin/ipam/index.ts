@@ -7,6 +7,7 @@ import type { Host } from "../../../host/machine.ts";
 import { readReport } from "../../agent/report.ts";
 import { FAILED, runCommand } from "../../output/command.ts";
 import { formatJson } from "../../output/json.ts";
+import { createProgress } from "../../output/progress.ts";
 import type { Screen } from "../../output/screen.ts";
 import { wrap } from "../../output/text.ts";
 import { printable } from "../status/printable.ts";
@@ -43,7 +44,7 @@ export async function runIpam(args: readonly string[], host: Host, screen: Scree
     screen.print(options.json === true ? formatJson(`ipam ${name}`, { ...document }) : text());
   const command = createIpamCommand({
     show: act<ShowOptions>(async (options) => {
-      const ipam = await observe(options, host);
+      const ipam = await observe(options, host, screen);
       const networks = describeHoldings(ipam, filterOf(options, ipam));
       const found = networks.some(({ holdings }) => holdings.length > 0);
       const isFiltered = options.address !== undefined || options.container !== undefined;
@@ -59,7 +60,7 @@ export async function runIpam(args: readonly string[], host: Host, screen: Scree
       return isFiltered && !found ? 1 : exitOf(ipam);
     }),
     map: act<MapOptions>(async (options) => {
-      const ipam = await observe(options, host);
+      const ipam = await observe(options, host, screen);
       const { network } = filterOf(options, ipam);
       const maps = mapNetworks({
         ...ipam,
@@ -72,7 +73,7 @@ export async function runIpam(args: readonly string[], host: Host, screen: Scree
       return exitOf(ipam);
     }),
     verify: act<ShowOptions>(async (options) => {
-      const all = await observe(options, host);
+      const all = await observe(options, host, screen);
       const { network } = filterOf(options, all);
       const ipam = {
         ...all,
@@ -86,7 +87,7 @@ export async function runIpam(args: readonly string[], host: Host, screen: Scree
     }),
     release: act<ReleaseOptions>(async (options, addresses) => {
       host.deadline.restart(RELEASE_MS);
-      const { network } = filterOf(options, await observe(options, host));
+      const { network } = filterOf(options, await observe(options, host, screen));
       const outcomes = await releaseAll(
         addresses,
         {
@@ -95,7 +96,7 @@ export async function runIpam(args: readonly string[], host: Host, screen: Scree
           isForced: options.force === true,
           places: options,
           pluginDir: options.binDir,
-          observe: () => observe(options, host),
+          observe: () => observe(options, host, screen),
         },
         host,
       );
@@ -109,12 +110,16 @@ export async function runIpam(args: readonly string[], host: Host, screen: Scree
 }
 
 /** Throws HostError where the state folder itself can't be read. */
-async function observe(options: IpamOptions, host: Host): Promise<Ipam> {
+async function observe(options: IpamOptions, host: Host, screen: Screen): Promise<Ipam> {
+  const progress = createProgress(screen);
+  progress.tell("looking at reservations, records and namespaces");
   try {
     return printable(await observeIpam(options, readReport(options.stateDir, host).report, host));
   } catch (error) {
     if (error instanceof HostError) throw error;
     throw new HostError(messageOf(error), "run it as root");
+  } finally {
+    progress.close();
   }
 }
 

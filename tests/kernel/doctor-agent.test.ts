@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { formatConflist } from "../../src/topology/conflist.ts";
 import { type Agent, AgentNode, destroyNodes, N1, N2, N3, replaceFile } from "./agent.ts";
 import { DoctorNode } from "./doctor.ts";
@@ -88,6 +89,19 @@ describe("B12, the agent", () => {
       message: `no agent has run in this boot, and ${doctor.confDir}/10-minicni.conflist hands pods to minicni`,
       cause: "the plugin waits for the agent's pod CIDRs: every new pod stays in ContainerCreating",
     });
+  });
+
+  test("is not missed where its state folder is below the host's root alone, as in a container", () => {
+    const doctor = new DoctorNode();
+    const { stateDir } = doctor.box;
+    writeFileSync(`${doctor.confDir}/10-minicni.conflist`, formatConflist(stateDir));
+    mkdirSync(stateDir, { recursive: true });
+    const below = `${doctor.root}${stateDir}`;
+    mkdirSync(dirname(below), { recursive: true });
+    renameSync(stateDir, below);
+    expect(doctor.lines("B12")).toEqual([
+      `SKIP B12 the agent: not looked at: the agent's ${stateDir} is elsewhere here: --state-dir ${below}`,
+    ]);
   });
 
   test("whose report is damaged is not taken for one that is not there", async () => {

@@ -99,6 +99,30 @@ describe("B10, what is installed", () => {
     expect(doctor.lines("B10")).toHaveLength(1);
   });
 
+  test("beside what a killed installer left, which is none of one that is at work", async () => {
+    const { doctor, standalone } = await installed();
+    writeFileSync(`${standalone}.tmp`, "half");
+    const [finding, ...rest] = doctor.findings("B10");
+    expect(rest).toEqual([]);
+    expect(finding).toMatchObject({
+      level: "warn",
+      message: `an installer was killed, and left ${standalone}.tmp`,
+    });
+    const holder = Bun.spawn(["flock", doctor.binDir, "-c", "echo held; read -r _"], {
+      stdin: "pipe",
+      stdout: "pipe",
+    });
+    try {
+      await holder.stdout.getReader().read();
+      expect(doctor.findings("B10").map(({ level }) => level)).toEqual(["pass"]);
+    } finally {
+      holder.stdin.end();
+      await holder.exited;
+    }
+    must("sh", "-c", finding?.fix[0] ?? "");
+    expect(doctor.findings("B10").map(({ level }) => level)).toEqual(["pass"]);
+  });
+
   test("and a configuration that somebody edited, removed, or left of Go minicni", async () => {
     const { node, agent, doctor } = await installed();
     await agent.stop();

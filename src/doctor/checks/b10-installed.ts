@@ -3,6 +3,7 @@ import { check } from "../check.ts";
 import { fail, pass, skip, type Verdict, warn } from "../finding.ts";
 import { restartAgent } from "../restart.ts";
 import type { Installed } from "../sections/installed.ts";
+import { someOf } from "../some.ts";
 import { evidenceOf, judgeConflist, judgeOld } from "./b10-configuration.ts";
 
 const TITLE = "installed programs and configuration";
@@ -20,6 +21,7 @@ export const installedCheck = check("B10", TITLE, ["installed"], ({ installed })
     ...judgeStandalone(installed),
     ...judgeModes(installed),
     ...judgeLoopback(installed),
+    ...judgeTemporaries(installed),
     ...judgeConflist(installed),
     ...judgeOld(installed),
   ];
@@ -172,6 +174,20 @@ function judgeLoopback(installed: Installed): Verdict[] {
         loopback === "absent"
           ? [`ln -s minicni ${quoteWord(path)}`]
           : [`rm ${quoteWord(path)} && ln -s minicni ${quoteWord(path)}`],
+    }),
+  ];
+}
+
+function judgeTemporaries(installed: Installed): Verdict[] {
+  const { temporaries } = installed;
+  if (temporaries.length === 0) return [];
+  return [
+    warn({
+      message: `an installer was killed, and left ${someOf(temporaries)}`,
+      evidence: [...temporaries, ...evidenceOf(installed)],
+      cause:
+        "no runtime runs it, and it takes the room of a whole program on the disk; what is installed may be of before the upgrade",
+      fix: [`rm ${temporaries.map(quoteWord).join(" ")}`, ...reinstall(installed)],
     }),
   ];
 }

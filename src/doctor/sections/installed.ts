@@ -35,6 +35,8 @@ export const InstalledSchema = v.object({
     }),
   ),
   loopback: v.picklist(["absent", "there", "broken"]),
+  /** Paths of what a killed installer left (`minicni-standalone.tmp`, some 100 MB); none while one is at work. */
+  temporaries: v.optional(v.array(v.string()), []),
   /** The agent that told of itself in this boot. */
   agent: v.nullable(
     v.object({

@@ -30,6 +30,7 @@ const HEALTHY: Installed = {
   plugin: LAUNCHER,
   standalone: STANDALONE,
   loopback: "there",
+  temporaries: [],
   agent: AGENT,
   conflist: CONFLIST,
   oldConfigs: [],
@@ -133,6 +134,11 @@ describe("B10, installed programs and configuration", () => {
       ],
     ],
     ["no loopback", { loopback: "absent" }, ["WARN B10 there is no /opt/cni/bin/loopback"]],
+    [
+      "what a killed installer left",
+      { temporaries: ["/opt/cni/bin/minicni-standalone.tmp"] },
+      ["WARN B10 an installer was killed, and left /opt/cni/bin/minicni-standalone.tmp"],
+    ],
     ["a loopback that can't run", { loopback: "broken" }, ["WARN B10 /opt/cni/bin/loopback can't be run"]],
     [
       "no conflist although the agent is ready",

@@ -6,7 +6,7 @@ import { CONFLIST_FILE } from "../../../topology/conflist.ts";
 import { judgeLife, observeLock } from "../../admin/status/life.ts";
 import { type AgentReport, readReport, reportPath } from "../../agent/report.ts";
 import { readText } from "../../read.ts";
-import type { DoctorContext } from "./context.ts";
+import { type DoctorContext, Unseen } from "./context.ts";
 import { findAgent } from "./memory.ts";
 import { placeOf } from "./place.ts";
 
@@ -14,6 +14,7 @@ import { placeOf } from "./place.ts";
 export async function collectAgent(context: DoctorContext): Promise<Agent> {
   const { host, settings } = context;
   const { stateDir } = settings;
+  requireState(context);
   const { report, fault } = readReport(stateDir, host);
   const { isLocked } = await observeLock(stateDir, host);
   const now = new Date();
@@ -34,6 +35,15 @@ export async function collectAgent(context: DoctorContext): Promise<Agent> {
     node: context.node,
     report: report === null || life === "absent" ? null : describe(report),
   };
+}
+
+/**
+ * Throws Unseen in a container whose own state folder is not the node's: that no agent has told anything there says nothing.
+ */
+function requireState({ host, settings: { root, stateDir } }: DoctorContext): void {
+  const isFolder = (path: string) => host.observeFile(`${path}/.`) !== null;
+  if (root === "" || isFolder(stateDir) || !isFolder(`${root}${stateDir}`)) return;
+  throw new Unseen(`the agent's ${stateDir} is elsewhere here: --state-dir ${root}${stateDir}`);
 }
 
 /** Program and command alone: options may hold what is nobody's business. */

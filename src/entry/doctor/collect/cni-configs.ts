@@ -9,9 +9,10 @@ import {
   plainVariant,
 } from "../../../host/iptables.ts";
 import { observeProcesses } from "../../../host/processes.ts";
-import { FAMILIES } from "../../../net/address.ts";
+import { FAMILIES, type Family } from "../../../net/address.ts";
 import { formatPrefix } from "../../../net/prefix.ts";
 import { iptablesProgram } from "../../../plan/format.ts";
+import type { IptablesVariant } from "../../../plan/step.ts";
 import { describeConfig, foreignBeforeOurs, namesOurPlugin } from "../../../topology/conf-file.ts";
 import { configFiles } from "../../../topology/conflist.ts";
 import { readConfigs } from "../../read.ts";
@@ -86,8 +87,8 @@ async function readChains({ host }: DoctorContext, unseen: string[]): Promise<Cn
   for (const variant of variants) {
     const kind = variant ?? (await plainVariant(host));
     for (const family of FAMILIES.filter((each) => isFamilyThere(host, each))) {
-      for (const table of TABLES.filter((each) => isTableThere(host, family, kind, each))) {
-        const program = iptablesProgram(family, variant);
+      const program = iptablesProgram(family, variant);
+      for (const table of tablesThere(host, family, kind, program, unseen)) {
         const argv = [iptablesProgram(family, variant, "save"), "-t", table];
         const { exitCode, stdout, stderr } = await host.spawn({ argv, timeoutMs: TIMEOUT_MS });
         if (exitCode !== 0) {
@@ -129,4 +130,20 @@ function readRoutes({ host }: DoctorContext, devs: ReadonlyMap<number, string>):
     });
   }
   return found;
+}
+
+/** Tables that can be looked into without making them; none, and told, where that can't be known. */
+function tablesThere(
+  host: DoctorContext["host"],
+  family: Family,
+  variant: IptablesVariant,
+  program: string,
+  unseen: string[],
+): string[] {
+  try {
+    return TABLES.filter((table) => isTableThere(host, family, variant, table));
+  } catch (error) {
+    unseen.push(`chains of ${program}: ${messageOf(error)}`);
+    return [];
+  }
 }

@@ -1,7 +1,7 @@
 import { OWN_TYPE } from "../../../cni/config.ts";
 import { describeDrift } from "../../../doctor/conflist-drift.ts";
 import type { Installed } from "../../../doctor/sections/installed.ts";
-import { messageOf } from "../../../host/errors.ts";
+import { BusyError, messageOf } from "../../../host/errors.ts";
 import { digestBytes } from "../../../host/file-steps.ts";
 import { readLauncher } from "../../../host/launcher.ts";
 import type { Host } from "../../../host/machine.ts";
@@ -18,8 +18,8 @@ import { type DoctorContext, Unseen } from "./context.ts";
 import { findAgent } from "./memory.ts";
 import { placeOf } from "./place.ts";
 
-/** A program that is ours answers in some 15 ms. */
-const VERSION_TIMEOUT_MS = 5_000;
+/** A program that is ours answers in some 15 ms; the first time all of its 100 MB may have to come from a slow disk. */
+const VERSION_TIMEOUT_MS = 30_000;
 
 /** The programs and the configuration that are ours, against those that run. */
 export async function collectInstalled(context: DoctorContext): Promise<Installed> {
@@ -30,6 +30,7 @@ export async function collectInstalled(context: DoctorContext): Promise<Installe
     plugin: await observePlugin(folder, host),
     standalone: await observeStandalone(`${folder}/${STANDALONE}`, host),
     loopback: observeLoopback(folder, host),
+    temporaries: await observeTemporaries(folder, host),
   }));
   return {
     binDir,
@@ -48,6 +49,19 @@ async function looking<T>(folder: string, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     throw new Unseen(`${folder} can't be read: ${messageOf(error)}`);
+  }
+}
+
+/** An installer that is at work holds the folder's lock: what it writes is no leftover. */
+async function observeTemporaries(folder: string, host: Host): Promise<string[]> {
+  const isThere = (path: string) => host.observeFile(path) !== null;
+  const look = () => [OWN_TYPE, STANDALONE].map((name) => `${folder}/${name}.tmp`).filter(isThere);
+  if (look().length === 0) return [];
+  try {
+    return await host.withLock(folder, 0, look);
+  } catch (error) {
+    if (error instanceof BusyError) return [];
+    throw error;
   }
 }
 

@@ -26,6 +26,8 @@ export interface CliCommand {
 }
 
 const nothing = () => undefined;
+/** All that look, in one piece (see entry/admin/index.ts). */
+const admin = () => import("./admin/index.ts");
 
 /** Every command, loaded when it is called: none pays for another, and the CNI path for none. */
 export const COMMANDS: readonly CliCommand[] = [
@@ -33,46 +35,43 @@ export const COMMANDS: readonly CliCommand[] = [
     name: "status",
     group: "see",
     summary: "this node at a glance; --cluster: a row a node",
-    run: async ({ args, host, screen }) => (await import("./admin/index.ts")).runStatus(args, host, screen()),
-    words: async () => (await import("./admin/index.ts")).createStatusCommand(),
+    run: async ({ args, host, screen }) => (await admin()).runStatus(args, host, screen()),
+    words: async () => (await admin()).createStatusCommand(),
   },
   {
     name: "doctor",
     group: "see",
     summary: "what is wrong with this node's network, why, and the fix",
-    run: async ({ args, host, screen }) => (await import("./admin/index.ts")).runDoctor(args, host, screen()),
-    words: async () => (await import("./admin/index.ts")).createDoctorCommand(),
+    run: async ({ args, host, screen }) => (await admin()).runDoctor(args, host, screen()),
+    words: async () => (await admin()).createDoctorCommand(),
   },
   {
     name: "plan",
     group: "see",
     summary: "what the agent would change now; plan attach: what an ADD would run",
-    run: async ({ args, host, screen }) => (await import("./admin/index.ts")).runPlan(args, host, screen()),
-    words: async ({ host, print }) =>
-      (await import("./admin/index.ts")).createPlanCommand(host, print, nothing),
+    run: async ({ args, host, screen }) => (await admin()).runPlan(args, host, screen()),
+    words: async ({ host, print }) => (await admin()).createPlanCommand(host, print, nothing),
   },
   {
     name: "ipam",
     group: "see",
     summary: "show, map, verify, release: who holds which address",
-    run: async ({ args, host, screen }) => (await import("./admin/index.ts")).runIpam(args, host, screen()),
-    words: async () => (await import("./admin/index.ts")).createIpamCommand(),
+    run: async ({ args, host, screen }) => (await admin()).runIpam(args, host, screen()),
+    words: async () => (await admin()).createIpamCommand(),
   },
   {
     name: "trace",
     group: "see",
     summary: "one ADD, CHECK and DEL, real or simulated, with the time of each step",
-    run: async ({ args, host, self, screen }) =>
-      (await import("./admin/index.ts")).runTrace(args, host, self, screen()),
-    words: async () => (await import("./admin/index.ts")).createTraceCommand(),
+    run: async ({ args, host, self, screen }) => (await admin()).runTrace(args, host, self, screen()),
+    words: async () => (await admin()).createTraceCommand(),
   },
   {
     name: "connectivity",
     group: "see",
     summary: "whether nodes and pods reach each other, with large packets too",
-    run: async ({ args, host, screen }) =>
-      (await import("./admin/index.ts")).runConnectivity(args, host, screen()),
-    words: async () => (await import("./admin/index.ts")).createConnectivityCommand(),
+    run: async ({ args, host, screen }) => (await admin()).runConnectivity(args, host, screen()),
+    words: async () => (await admin()).createConnectivityCommand(),
   },
   {
     name: "agent",
@@ -80,7 +79,7 @@ export const COMMANDS: readonly CliCommand[] = [
     summary: "keep this node's routes, tunnels and rules right",
     run: async ({ args, host, print }) =>
       (await import("./agent/index.ts")).runAgentCommand(args, host, print),
-    words: async () => (await import("./admin/index.ts")).createAgentCommand(),
+    words: async () => (await admin()).createAgentCommand(),
   },
   {
     name: "install",
@@ -93,7 +92,7 @@ export const COMMANDS: readonly CliCommand[] = [
       }
       return (await import("./install/index.ts")).runInstall(args, host, source, print);
     },
-    words: async () => (await import("./admin/index.ts")).createInstallCommand(),
+    words: async () => (await admin()).createInstallCommand(),
   },
   {
     name: "uninstall",
@@ -101,7 +100,7 @@ export const COMMANDS: readonly CliCommand[] = [
     summary: "remove all that minicni made on this node; --dry-run shows it first",
     run: async ({ args, host, print }) =>
       (await import("./install/uninstall.ts")).runUninstall(args, host, print),
-    words: async () => (await import("./admin/index.ts")).createUninstallCommand(),
+    words: async () => (await admin()).createUninstallCommand(),
   },
   {
     name: "lab",
@@ -123,15 +122,15 @@ export const COMMANDS: readonly CliCommand[] = [
     name: "completion",
     group: "run",
     summary: "a script by which bash, zsh or fish completes our commands",
-    run: async (call) => (await import("./admin/index.ts")).runCompletion(call),
-    words: async () => (await import("./admin/index.ts")).createCompletionCommand(),
+    run: async (call) => (await admin()).runCompletion(call),
+    words: async () => (await admin()).createCompletionCommand(),
   },
   {
     name: "man",
     group: "run",
     summary: "the manual page: minicni man | man -l -",
-    run: async (call) => (await import("./admin/index.ts")).runManual(call),
-    words: async () => (await import("./admin/index.ts")).createManualCommand(),
+    run: async (call) => (await admin()).runManual(call),
+    words: async () => (await admin()).createManualCommand(),
   },
   {
     name: "launcher",

@@ -125,3 +125,8 @@ export function addOffset(address: Address, offset: bigint): Address | null {
   if (value < 0n || value >> BigInt(addressBits(address.family)) !== 0n) return null;
   return { family: address.family, value };
 }
+
+/** 127.0.0.0/8 (RFC 1122 §3.2.1.3) and ::1 (RFC 4291 §2.5.3). */
+export function isLoopback({ family, value }: Address): boolean {
+  return family === 4 ? value >> 24n === 127n : value === 1n;
+}

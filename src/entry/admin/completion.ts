@@ -1,6 +1,6 @@
 import { Argument, type Command } from "commander";
 import type { Call } from "../commands.ts";
-import { createCommand, FAILED, runCommand } from "../output/command.ts";
+import { createCommand, runAction } from "../output/command.ts";
 import { formatCompletion, SHELLS, type Shell } from "../output/completion.ts";
 import { loadWords } from "./tree.ts";
 
@@ -15,12 +15,11 @@ export function createCompletionCommand(): Command {
 }
 
 /** `minicni completion SHELL`. Returns the exit code: 0 printed, 2 misused. */
-export async function runCompletion(call: Call): Promise<number> {
+export function runCompletion(call: Call): Promise<number> {
   const { args, host, print } = call;
-  let exitCode: number = FAILED;
-  const command = createCompletionCommand().action(async (shell: Shell) => {
-    print(formatCompletion(shell, await loadWords(call)));
-    exitCode = 0;
+  const command = createCompletionCommand();
+  return runAction(command, args, host, { print, width: null }, async () => {
+    print(formatCompletion(command.processedArgs[0] as Shell, await loadWords(call)));
+    return 0;
   });
-  return (await runCommand(command, args, host, { print, width: null })) ?? exitCode;
 }

@@ -10,7 +10,7 @@ import { watchForwardBlocks } from "../agent/forward-blocks.ts";
 import { findSelf } from "../agent/known.ts";
 import { describeMtuFault } from "../agent/mtu.ts";
 import { createNetwork, type NetworkOutcome } from "../agent/network.ts";
-import { formatState } from "../agent/publish.ts";
+import { formatState, readOrNull } from "../agent/publish.ts";
 import type { AgentReport } from "../agent/report.ts";
 import { createRules, type RulesOutcome } from "../agent/rules.ts";
 import { createRulesWish } from "../agent/rules-wish.ts";
@@ -205,13 +205,4 @@ function fileSteps({ stateDir, confDir }: PassSettings, state: string, host: Hos
       command: `cat >${path} <<'EOF'\n${text}EOF`,
       why,
     }));
-}
-
-/** What can't be read would be replaced. */
-function readOrNull(path: string, host: Host): string | null {
-  try {
-    return host.readFile(path);
-  } catch {
-    return null;
-  }
 }

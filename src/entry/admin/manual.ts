@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Call } from "../commands.ts";
-import { createCommand, FAILED, runCommand } from "../output/command.ts";
+import { createCommand, runAction } from "../output/command.ts";
 import { formatManual, type ManualWords } from "../output/man.ts";
 import { VERSION } from "../version.ts";
 import { loadWords } from "./tree.ts";
@@ -46,12 +46,10 @@ export function createManualCommand(): Command {
 }
 
 /** `minicni man`. Returns the exit code: 0 printed, 2 misused. */
-export async function runManual(call: Call): Promise<number> {
+export function runManual(call: Call): Promise<number> {
   const { args, host, print } = call;
-  let exitCode: number = FAILED;
-  const command = createManualCommand().action(async () => {
+  return runAction(createManualCommand(), args, host, { print, width: null }, async () => {
     print(formatManual(await loadWords(call), WORDS));
-    exitCode = 0;
+    return 0;
   });
-  return (await runCommand(command, args, host, { print, width: null })) ?? exitCode;
 }

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { FOLDERS, orVariable } from "../output/folders.ts";
 
 /** Options by which a command for admins finds what is ours on this node. */
 export interface PlaceOptions {
@@ -18,12 +19,10 @@ export interface NodesOptions {
 /** Adds `--state-dir`, `--data-dir`, `--conf-dir`, `--bin-dir` with the agent's and the installer's variables and defaults. */
 export function addPlaceOptions(command: Command): Command {
   return command
-    .addOption(
-      folder("--state-dir <folder>", "records, node.json, agent.json", "MINICNI_STATE_DIR", "/run/minicni"),
-    )
-    .addOption(folder("--data-dir <folder>", "last known Nodes", "MINICNI_DATA_DIR", "/var/lib/minicni"))
-    .addOption(folder("--conf-dir <folder>", "network configurations", "MINICNI_CONF_DIR", "/etc/cni/net.d"))
-    .addOption(folder("--bin-dir <folder>", "plugins", "MINICNI_BIN_DIR", "/opt/cni/bin"));
+    .addOption(FOLDERS.state())
+    .addOption(FOLDERS.data())
+    .addOption(FOLDERS.conf())
+    .addOption(FOLDERS.bin());
 }
 
 /** Adds `--nodes`, `--kubeconfig`, `--node`. */
@@ -47,18 +46,12 @@ export function nodesChoice({ nodes, kubeconfig }: NodesOptions, dataDir: string
 }
 
 function text(flags: string, description: string, variable: string): Option {
-  const made = new Option(flags, description);
-  // An empty variable is what a manifest has for a setting that nobody made.
-  return process.env[variable] === "" ? made : made.env(variable);
+  return orVariable(new Option(flags, description), variable);
 }
 
-/** An option for an absolute path, with a variable that stands for it unless that is empty. */
-export function folder(flags: string, description: string, variable: string, initial: string): Option {
-  return text(flags, description, variable).default(initial).argParser(parseFolder);
-}
-
-/** An absolute path without a slash at its end. */
-export function parseFolder(path: string): string {
-  if (/^\/.*[^/]/.test(path)) return path.replace(/\/+$/, "");
-  throw new InvalidArgumentError("wanted an absolute path of a folder.");
+/** A TCP port. */
+export function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^[0-9]+$/.test(text) && port >= 1 && port <= 65535) return port;
+  throw new InvalidArgumentError("wanted a port, from 1 to 65535.");
 }

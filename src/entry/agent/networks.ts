@@ -71,31 +71,51 @@ function recordedDataDir(host: Host, stateDir: string, network: string): string 
 /** Configurations of ours in the folder of the runtime, the first of each network as it takes it. */
 export function readConfigured(host: Host, confDir: string, faults: string[]): KnownNetwork[] {
   const found: KnownNetwork[] = [];
-  if (confDir === "") return found;
+  readLists(host, confDir, faults, (list, file) => {
+    for (const json of pluginsOf(list)) {
+      found.push({ conf: parseNetConf(json, true), file, stdin: JSON.stringify(json) });
+    }
+  });
+  return found;
+}
+
+/**
+ * Hands over every configuration of a folder that a runtime reads, in its order, with keys in their own spelling; what can't
+ * be read, or `take` can't do with, becomes a fault, and keeps no other from being taken. `confDir` empty: none.
+ */
+export function readLists(
+  host: Host,
+  confDir: string,
+  faults: string[],
+  take: (list: unknown, file: string) => void,
+): void {
+  if (confDir === "") return;
   for (const name of configFiles(host.listFolder(confDir))) {
     const file = `${confDir}/${name}`;
     try {
       const text = host.readFile(file) ?? "";
-      if (text.length > MAX_TEXT) continue;
-      for (const json of pluginsOf(canonicalKeys(JSON.parse(text)))) {
-        found.push({ conf: parseNetConf(json, true), file, stdin: JSON.stringify(json) });
-      }
+      if (text.length <= MAX_TEXT) take(canonicalKeys(JSON.parse(text)), file);
     } catch (error) {
       faults.push(`${file} can't be read: ${messageOf(error)}`);
     }
   }
-  return found;
 }
 
 /** What our plugin would get of a list, or of the older form of one plugin: with name and version (SPEC §3). */
 function pluginsOf(json: unknown): object[] {
   if (typeof json !== "object" || json === null) return [];
-  const plugins = "plugins" in json && Array.isArray(json.plugins) ? json.plugins : [json];
   const ofList = {
     ...("cniVersion" in json ? { cniVersion: json.cniVersion } : {}),
     ...("name" in json ? { name: json.name } : {}),
   };
-  return plugins.filter(isOurs).map((plugin) => ({ ...plugin, ...ofList }));
+  return pluginsIn(json)
+    .filter(isOurs)
+    .map((plugin) => ({ ...plugin, ...ofList }));
+}
+
+/** The plugins of a list; of the older form of one plugin that itself. */
+export function pluginsIn(json: object): unknown[] {
+  return "plugins" in json && Array.isArray(json.plugins) ? json.plugins : [json];
 }
 
 /** Our own type, or another one that has its addresses from us. */

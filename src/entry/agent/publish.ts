@@ -138,8 +138,8 @@ function replace(path: string, text: string, host: Host, write: (text: string) =
   }
 }
 
-/** What can't be read is replaced. */
-function readOrNull(path: string, host: Host): string | null {
+/** Text of a file; null where there is none, or it can't be read: such a one is replaced. */
+export function readOrNull(path: string, host: Pick<Host, "readFile">): string | null {
   try {
     return host.readFile(path);
   } catch {

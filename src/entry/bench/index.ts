@@ -6,7 +6,7 @@ import { createHost } from "../../host/linux.ts";
 import type { Host } from "../../host/machine.ts";
 import { FAMILIES, type Family } from "../../net/address.ts";
 import { catchSignals } from "../interrupt.ts";
-import { createCommand, runCommand } from "../output/command.ts";
+import { createCommand, runGroup } from "../output/command.ts";
 import { compareResults, formatComparison } from "./compare.ts";
 import { FULL, QUICK, type Suite } from "./context.ts";
 import { addHiddenCommands } from "./hidden.ts";
@@ -79,22 +79,13 @@ export function createBenchCommand(bench: BenchProgram, end: (exitCode: number) 
  * `minicni bench …`. Returns the exit code: 0 measured, 1 something failed, 2 misused, 3 slower than `--against`, 130 or
  * 143 interrupted.
  */
-export async function runBench(
+export function runBench(
   args: readonly string[],
   host: Host,
   self: readonly string[],
   print: (text: string) => void,
 ): Promise<number> {
-  let exitCode = 0;
-  const command = createBenchCommand({ host, self, print }, (code) => {
-    exitCode = code;
-  });
-  try {
-    return (await runCommand(command, args, host, { print, width: null }, FAILED)) ?? exitCode;
-  } catch (error) {
-    host.log(String(error));
-    return FAILED;
-  }
+  return runGroup((end) => createBenchCommand({ host, self, print }, end), args, host, print);
 }
 
 function addRunOptions(command: Command): Command {

@@ -15,12 +15,12 @@ import {
   type NodesOptions,
   nodesChoice,
   type PlaceOptions,
-  parseFolder,
 } from "../admin/options.ts";
 import { readReport } from "../agent/report.ts";
-import { createCommand, FAILED, runCommand } from "../output/command.ts";
+import { createCommand, runAction } from "../output/command.ts";
+import { parseFolder } from "../output/folders.ts";
 import { formatJson } from "../output/json.ts";
-import { createProgress } from "../output/progress.ts";
+import { withProgress } from "../output/progress.ts";
 import type { Screen } from "../output/screen.ts";
 import { collectFacts } from "./collect/index.ts";
 import { formatDoctor } from "./text.ts";
@@ -63,44 +63,39 @@ function parseRoot(path: string): string {
 }
 
 /** `minicni doctor`: returns the exit code: 0 fine, 1 findings, 2 the doctor itself failed or was misused. */
-export async function runDoctor(args: readonly string[], host: Host, screen: Screen): Promise<number> {
-  let exitCode: number = FAILED;
-  const command = createDoctorCommand().action(async (options: DoctorOptions) => {
+export function runDoctor(args: readonly string[], host: Host, screen: Screen): Promise<number> {
+  return runAction<DoctorOptions>(createDoctorCommand(), args, host, screen, async (options) => {
     const checks = CHECKS.filter(({ id }) => options.only === undefined || options.only.includes(id));
     const sections = new Set(checks.flatMap(({ needs }) => needs));
     const facts =
-      options.from === undefined ? await collect(options, host, screen, sections) : load(options.from, host);
+      options.from === undefined
+        ? await withProgress(screen, (tell) => collect(options, host, sections, tell))
+        : load(options.from, host);
     if (options.save !== undefined) save(options.save, facts);
     const report = describeReport(facts, judge(checks, facts));
     screen.print(options.json === true ? formatJson("doctor", { ...report }) : formatDoctor(report, screen));
-    exitCode = exitCodeOf(report);
+    return exitCodeOf(report);
   });
-  return (await runCommand(command, args, host, screen)) ?? exitCode;
 }
 
 async function collect(
   options: DoctorOptions,
   host: Host,
-  screen: Screen,
   sections: ReadonlySet<SectionName>,
+  tell: (what: string) => void,
 ): Promise<Facts> {
-  const progress = createProgress(screen);
-  try {
-    progress.tell("asking for the Nodes");
-    const { report: agent, fault: agentFault } = readReport(options.stateDir, host);
-    const cluster = await readCluster(nodesChoice(options, options.dataDir), agent, host);
-    const node = options.node ?? agent?.settings.node ?? null;
-    const settings = { ...options, mayProbe: options.probe };
-    const context = { host, settings, agent, agentFault, cluster, node };
-    return await collectFacts(
-      context,
-      new Date(),
-      (section) => progress.tell(`looking at ${section}`),
-      (section) => sections.has(section),
-    );
-  } finally {
-    progress.close();
-  }
+  tell("asking for the Nodes");
+  const { report: agent, fault: agentFault } = readReport(options.stateDir, host);
+  const cluster = await readCluster(nodesChoice(options, options.dataDir), agent, host);
+  const node = options.node ?? agent?.settings.node ?? null;
+  const settings = { ...options, mayProbe: options.probe };
+  const context = { host, settings, agent, agentFault, cluster, node };
+  return await collectFacts(
+    context,
+    new Date(),
+    (section) => tell(`looking at ${section}`),
+    (section) => sections.has(section),
+  );
 }
 
 function load(path: string, host: Host): Facts {

@@ -3,6 +3,7 @@ import { LAUNCHER_ARCHITECTURES } from "../../host/launcher.ts";
 import type { Host } from "../../host/machine.ts";
 import { STANDALONE } from "../../topology/install.ts";
 import { createCommand, runCommand } from "../output/command.ts";
+import { FOLDERS } from "../output/folders.ts";
 import type { Screen } from "../output/screen.ts";
 
 /** Folders, absolute and without a slash at the end, and how to go about it. */
@@ -22,14 +23,6 @@ export interface UninstallSettings extends InstallSettings {
   /** Although pods are attached, or something can't be looked at. */
   readonly force: boolean;
 }
-
-const FOLDERS = {
-  bin: folder("--bin-dir <folder>", "where runtimes look for plugins", "MINICNI_BIN_DIR", "/opt/cni/bin"),
-  conf: folder("--conf-dir <folder>", "their configurations", "MINICNI_CONF_DIR", "/etc/cni/net.d"),
-  state: folder("--state-dir <folder>", "records and node.json", "MINICNI_STATE_DIR", "/run/minicni"),
-  data: folder("--data-dir <folder>", "last known Nodes", "MINICNI_DATA_DIR", "/var/lib/minicni"),
-  cni: folder("--cni-dir <folder>", "reservations and results", "MINICNI_CNI_DIR", "/var/lib/cni"),
-} as const;
 
 /** The command line of `minicni install`, without an action. */
 export function createInstallCommand(): Command {
@@ -102,22 +95,7 @@ export async function parse<T extends object>(
   );
 }
 
-function folder(flags: string, description: string, variable: string, initial: string): () => Option {
-  return () => {
-    const made = new Option(flags, description).default(initial).argParser(parseFolder);
-    // An empty variable is what a manifest has for a setting that nobody made.
-    return process.env[variable] === "" ? made : made.env(variable);
-  };
-}
-
 function parseFile(text: string): string {
   if (text !== "" && !text.endsWith("/")) return text.startsWith("/") ? text : `${process.cwd()}/${text}`;
   throw new InvalidArgumentError("wanted the path of a file.");
-}
-
-function parseFolder(text: string): string {
-  // A line break would make two commands of one in a printed plan.
-  const isPath = /^\/.*[^/]/.test(text) && ![...text].some((char) => char < " " || char === "\x7f");
-  if (isPath) return text.replace(/\/+$/, "");
-  throw new InvalidArgumentError("wanted an absolute path of a folder.");
 }

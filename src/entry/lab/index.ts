@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { HostError } from "../../host/errors.ts";
 import type { Host } from "../../host/machine.ts";
 import { catchSignals } from "../interrupt.ts";
-import { createCommand, runCommand } from "../output/command.ts";
+import { createCommand, runGroup } from "../output/command.ts";
 import { createPaint } from "../output/paint.ts";
 import { labDown } from "./down.ts";
 import { withLabLock } from "./exclusive.ts";
@@ -66,22 +66,13 @@ export function createLabCommand(
  * `minicni lab …`. Returns the exit code: 0 all passed, 1 something failed, 2 misused.
  * `print` writes to stdout; `self` is the command line that runs this program again.
  */
-export async function runLab(
+export function runLab(
   args: readonly string[],
   host: Host,
   self: readonly string[],
   print: (text: string) => void,
 ): Promise<number> {
-  let exitCode = 0;
-  const command = createLabCommand({ host, self, print }, (code) => {
-    exitCode = code;
-  });
-  try {
-    return (await runCommand(command, args, host, { print, width: null }, 1)) ?? exitCode;
-  } catch (error) {
-    host.log(String(error));
-    return 1;
-  }
+  return runGroup((end) => createLabCommand({ host, self, print }, end), args, host, print);
 }
 
 function requireRoot(): void {

@@ -63,6 +63,43 @@ export async function runCommand(
   }
 }
 
+/** As {@link runCommand}, of a command whose action says how it ended: returns that exit code where there is no other. */
+export async function runAction<O extends object>(
+  command: Command,
+  args: readonly string[],
+  host: Pick<Host, "log">,
+  screen: Pick<Screen, "print" | "width">,
+  act: (options: O) => number | Promise<number>,
+): Promise<number> {
+  let exitCode: number = FAILED;
+  command.action(async () => {
+    exitCode = await act(command.opts<O>());
+  });
+  return (await runCommand(command, args, host, screen)) ?? exitCode;
+}
+
+/**
+ * A command with commands below it, whose actions say how they ended where it is not 0: returns that exit code, else 1 for
+ * any failure, which is told, 2 for misuse.
+ */
+export async function runGroup(
+  create: (end: (exitCode: number) => void) => Command,
+  args: readonly string[],
+  host: Pick<Host, "log">,
+  print: (text: string) => void,
+): Promise<number> {
+  let exitCode = 0;
+  const command = create((code) => {
+    exitCode = code;
+  });
+  try {
+    return (await runCommand(command, args, host, { print, width: null }, 1)) ?? exitCode;
+  } catch (error) {
+    host.log(String(error));
+    return 1;
+  }
+}
+
 /** Settings that commands below do not inherit once they are there. */
 function prepare(
   command: Command,

@@ -8,6 +8,19 @@ export interface Progress {
   close(): void;
 }
 
+/** Runs `work` while what it tells is shown. */
+export async function withProgress<T>(
+  screen: Pick<Screen, "printError" | "isWatched">,
+  work: (tell: Progress["tell"]) => T | Promise<T>,
+): Promise<T> {
+  const progress = createProgress(screen);
+  try {
+    return await work(progress.tell);
+  } finally {
+    progress.close();
+  }
+}
+
 /** What is over sooner is not worth a word. */
 const PATIENCE_MS = 1_000;
 const PERIOD_MS = 100;

@@ -1,3 +1,5 @@
+export { countOf as count } from "../../doctor/some.ts";
+
 /** Columns of a terminal that a text takes, colours apart. */
 export function widthOf(text: string): number {
   return Bun.stringWidth(text);
@@ -29,11 +31,6 @@ function wrapLine(text: string, width: number | null, indent: string): string[] 
     } else line = longer;
   }
   return [...lines, indent + line];
-}
-
-/** `1 route`, `2 routes`; `many` where an s is not enough. */
-export function count(number: number, one: string, many = `${one}s`): string {
-  return `${number} ${number === 1 ? one : many}`;
 }
 
 /** A span of time in the two largest units that matter: `850 ms`, `4 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`. */

@@ -4,9 +4,9 @@ import { HostError } from "../../../host/errors.ts";
 import type { Host } from "../../../host/machine.ts";
 import { type Address, parseAddress } from "../../../net/address.ts";
 import { untilInterrupted } from "../../interrupt.ts";
-import { createCommand, FAILED, runCommand } from "../../output/command.ts";
+import { createCommand, runAction } from "../../output/command.ts";
 import { formatJson } from "../../output/json.ts";
-import { createProgress } from "../../output/progress.ts";
+import { withProgress } from "../../output/progress.ts";
 import type { Screen } from "../../output/screen.ts";
 import {
   addJsonOption,
@@ -15,6 +15,7 @@ import {
   type NodesOptions,
   nodesChoice,
   type PlaceOptions,
+  parsePort,
 } from "../options.ts";
 import { chooseNetwork, type ProbeNetwork } from "../probe-network.ts";
 import { requireRoot, withProbePod } from "../probe-pod.ts";
@@ -81,12 +82,11 @@ export function createConnectivityCommand(): Command {
 }
 
 /** `minicni connectivity`: returns the exit code: 0 all well, 1 something is lost, 2 it failed or was misused. */
-export async function runConnectivity(args: readonly string[], host: Host, screen: Screen): Promise<number> {
-  let exitCode: number = FAILED;
-  const command = createConnectivityCommand().action(async (options: ConnectivityOptions) => {
+export function runConnectivity(args: readonly string[], host: Host, screen: Screen): Promise<number> {
+  return runAction<ConnectivityOptions>(createConnectivityCommand(), args, host, screen, (options) => {
     requireRoot("connectivity makes a network namespace and a pod in it");
-    exitCode = await untilInterrupted(host, async () => {
-      const report = await look(options, host, screen);
+    return untilInterrupted(host, async () => {
+      const report = await withProgress(screen, (tell) => look(options, host, tell));
       screen.print(
         options.json === true
           ? formatJson("connectivity", { ...report })
@@ -95,35 +95,33 @@ export async function runConnectivity(args: readonly string[], host: Host, scree
       return isWell(report) ? 0 : 1;
     });
   });
-  return (await runCommand(command, args, host, screen)) ?? exitCode;
 }
 
-async function look(options: ConnectivityOptions, host: Host, screen: Screen): Promise<ConnectivityReport> {
-  const progress = createProgress(screen);
+async function look(
+  options: ConnectivityOptions,
+  host: Host,
+  tell: (what: string) => void,
+): Promise<ConnectivityReport> {
   const { stateDir, binDir, peers: most, peer: names = [], to: given = [] } = options;
-  try {
-    const surroundings = await collectSurroundings(
-      {
-        stateDir,
-        choice: nodesChoice(options, options.dataDir),
-        node: options.node ?? null,
-        most,
-        names,
-        port: options.port ?? null,
-      },
-      host,
-      progress.tell,
-    );
-    const wish = { given, stateDir };
-    const network = findNetwork(options, host);
-    if (typeof network === "string") return await probeAll(surroundings, network, wish, host, progress.tell);
-    progress.tell("making a pod");
-    return await withProbePod({ purpose: "probe", network, binDir, sandbox: null }, host, async (pod) => {
-      return await probeAll(surroundings, await attachPod(pod, network), wish, host, progress.tell);
-    });
-  } finally {
-    progress.close();
-  }
+  const surroundings = await collectSurroundings(
+    {
+      stateDir,
+      choice: nodesChoice(options, options.dataDir),
+      node: options.node ?? null,
+      most,
+      names,
+      port: options.port ?? null,
+    },
+    host,
+    tell,
+  );
+  const wish = { given, stateDir };
+  const network = findNetwork(options, host);
+  if (typeof network === "string") return await probeAll(surroundings, network, wish, host, tell);
+  tell("making a pod");
+  return await withProbePod({ purpose: "probe", network, binDir, sandbox: null }, host, async (pod) => {
+    return await probeAll(surroundings, await attachPod(pod, network), wish, host, tell);
+  });
 }
 
 /** A text: why no pod can be made; then nodes are probed all the same. */
@@ -148,10 +146,4 @@ function parseTo(text: string): Address {
   const address = parseAddress(text);
   if (address !== null) return address;
   throw new InvalidArgumentError("wanted an IP address.");
-}
-
-function parsePort(text: string): number {
-  const port = Number(text);
-  if (/^[0-9]+$/.test(text) && port >= 1 && port <= 65535) return port;
-  throw new InvalidArgumentError("wanted a port, from 1 to 65535.");
 }

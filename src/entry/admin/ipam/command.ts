@@ -1,7 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { formatAddress, parseAddress } from "../../../net/address.ts";
 import { createCommand } from "../../output/command.ts";
-import { addJsonOption, parseFolder } from "../options.ts";
+import { FOLDERS, folderOption, orVariable } from "../../output/folders.ts";
+import { addJsonOption } from "../options.ts";
 
 /** What all of them were told: where everything is. */
 export interface IpamOptions {
@@ -72,10 +73,8 @@ export function createIpamCommand(actions: IpamActions | null = null): Command {
     .option("--dry-run", "tell what would go; change nothing")
     .option("--force", "though its pod lives or may live: it loses its network")
     .addOption(
-      folder(
-        "--bin-dir <folder>",
-        "plugins, for addresses that another one gave",
-        "/opt/cni/bin",
+      orVariable(
+        folderOption("--bin-dir <folder>", "plugins, for addresses that another one gave", "/opt/cni/bin"),
         "MINICNI_BIN_DIR",
       ),
     );
@@ -92,26 +91,18 @@ export function createIpamCommand(actions: IpamActions | null = null): Command {
 function addPlaces(command: Command): Command {
   return addJsonOption(command)
     .option("--network <name>", "this network alone")
+    .addOption(FOLDERS.state())
+    .addOption(FOLDERS.conf())
     .addOption(
-      folder("--state-dir <folder>", "records, node.json, agent.json", "/run/minicni", "MINICNI_STATE_DIR"),
-    )
-    .addOption(folder("--conf-dir <folder>", "network configurations", "/etc/cni/net.d", "MINICNI_CONF_DIR"))
-    .addOption(
-      folder(
+      folderOption(
         "--store-dir <folder>",
         "reservations of networks that nothing else names",
         "/var/lib/cni/networks",
       ),
     )
     .addOption(
-      folder("--cache-dir <folder>", "where the runtime keeps the results of its ADDs", "/var/lib/cni"),
+      folderOption("--cache-dir <folder>", "where the runtime keeps the results of its ADDs", "/var/lib/cni"),
     );
-}
-
-function folder(flags: string, description: string, initial: string, variable = ""): Option {
-  const option = new Option(flags, description).default(initial).argParser(parseFolder);
-  // An empty variable is what a manifest has for a setting that nobody made.
-  return variable === "" || process.env[variable] === "" ? option : option.env(variable);
 }
 
 function parseWish(text: string): string {

@@ -7,7 +7,7 @@ import type { Host } from "../../../host/machine.ts";
 import { readReport } from "../../agent/report.ts";
 import { FAILED, runCommand } from "../../output/command.ts";
 import { formatJson } from "../../output/json.ts";
-import { createProgress } from "../../output/progress.ts";
+import { withProgress } from "../../output/progress.ts";
 import type { Screen } from "../../output/screen.ts";
 import { wrap } from "../../output/text.ts";
 import { printable } from "../status/printable.ts";
@@ -110,17 +110,16 @@ export async function runIpam(args: readonly string[], host: Host, screen: Scree
 }
 
 /** Throws HostError where the state folder itself can't be read. */
-async function observe(options: IpamOptions, host: Host, screen: Screen): Promise<Ipam> {
-  const progress = createProgress(screen);
-  progress.tell("looking at reservations, records and namespaces");
-  try {
-    return printable(await observeIpam(options, readReport(options.stateDir, host).report, host));
-  } catch (error) {
-    if (error instanceof HostError) throw error;
-    throw new HostError(messageOf(error), "run it as root");
-  } finally {
-    progress.close();
-  }
+function observe(options: IpamOptions, host: Host, screen: Screen): Promise<Ipam> {
+  return withProgress(screen, async (tell) => {
+    tell("looking at reservations, records and namespaces");
+    try {
+      return printable(await observeIpam(options, readReport(options.stateDir, host).report, host));
+    } catch (error) {
+      if (error instanceof HostError) throw error;
+      throw new HostError(messageOf(error), "run it as root");
+    }
+  });
 }
 
 /** What could not be looked at is told, and is no success. */

@@ -1,13 +1,11 @@
 import { delegateOf, type NetConf, OWN_TYPE, parseNetConf } from "../../../cni/config.ts";
-import { canonicalKeys } from "../../../cni/keys.ts";
 import { messageOf } from "../../../host/errors.ts";
-import { parseJson } from "../../../host/json.ts";
 import type { Host } from "../../../host/machine.ts";
 import { recordedAttachments } from "../../../host/records.ts";
 import type { RangeSet } from "../../../ipam/range.ts";
 import { addressOfFile } from "../../../ipam/reservation.ts";
-import { configFiles, OWN_NETWORK } from "../../../topology/conflist.ts";
-import { type KnownNetwork, knownNetworks } from "../../agent/networks.ts";
+import { OWN_NETWORK } from "../../../topology/conflist.ts";
+import { type KnownNetwork, knownNetworks, pluginsIn, readLists } from "../../agent/networks.ts";
 import { configuredRanges } from "../../desired.ts";
 import { findPublished } from "../../node.ts";
 
@@ -35,9 +33,6 @@ export interface Store {
   readonly dataDirs: readonly string[];
   readonly sets: readonly RangeSet[];
 }
-
-/** Of a conflist at most; a bigger file is something else. */
-const MAX_TEXT = 1 << 20;
 
 /** Every network of ours, and the stores of others in `storeDir`; with what could not be read. */
 export function findStores(
@@ -124,24 +119,16 @@ function readConfigured(
   confDir: string,
   host: Host,
 ): { readonly known: KnownNetwork; readonly isOurs: boolean }[] {
-  if (confDir === "") return [];
-  return configFiles(host.listFolder(confDir)).flatMap((name) => {
-    const file = `${confDir}/${name}`;
-    try {
-      const text = host.readFile(file) ?? "";
-      return text.length > MAX_TEXT ? [] : storesIn(canonicalKeys(parseJson(text)), file);
-    } catch {
-      // Told by knownNetworks.
-      return [];
-    }
-  });
+  const found: { known: KnownNetwork; isOurs: boolean }[] = [];
+  // What can't be read is told by knownNetworks.
+  readLists(host, confDir, [], (list, file) => found.push(...storesIn(list, file)));
+  return found;
 }
 
 function storesIn(json: unknown, file: string): { known: KnownNetwork; isOurs: boolean }[] {
   if (typeof json !== "object" || json === null) return [];
-  const plugins = "plugins" in json && Array.isArray(json.plugins) ? json.plugins : [json];
   const name = "name" in json ? json.name : undefined;
-  return plugins.flatMap((plugin: unknown) => {
+  return pluginsIn(json).flatMap((plugin) => {
     if (typeof plugin !== "object" || plugin === null) return [];
     const types = [typeOf(plugin), "ipam" in plugin ? typeOf(plugin.ipam) : null];
     const isOurs = types.includes(OWN_TYPE);

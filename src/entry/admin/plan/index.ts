@@ -6,7 +6,7 @@ import { type AgentReport, readReport } from "../../agent/report.ts";
 import { parseSettings } from "../../agent/settings.ts";
 import { createCommand, FAILED, runCommand } from "../../output/command.ts";
 import { formatJson } from "../../output/json.ts";
-import { createProgress } from "../../output/progress.ts";
+import { withProgress } from "../../output/progress.ts";
 import type { Screen } from "../../output/screen.ts";
 import { type DryPass, dryPass, type PassSettings, settingsOfReport } from "../dry-pass.ts";
 import { readCluster } from "../nodes.ts";
@@ -62,37 +62,32 @@ export async function runPlan(args: readonly string[], host: Host, screen: Scree
   const command = createPlanCommand(host, screen.print, (code) => {
     exitCode = code;
   }).action(async (options: PlanOptions) => {
-    const pass = await planNode(options, host, screen);
+    const pass = await withProgress(screen, (tell) => planNode(options, host, tell));
     screen.print(options.json === true ? formatJson("plan", { ...pass }) : formatNodePlan(pass, screen));
     exitCode = isWhole(pass) ? (pass.steps.length === 0 ? 0 : HAS_CHANGES) : FAILED;
   });
   return (await runCommand(command, args, host, screen)) ?? exitCode;
 }
 
-async function planNode(options: PlanOptions, host: Host, screen: Screen): Promise<DryPass> {
-  const progress = createProgress(screen);
-  try {
-    progress.tell("asking for the Nodes");
-    const { report, fault } = readReport(options.stateDir, host);
-    const cluster = await readCluster(nodesChoice(options, options.dataDir), report, host);
-    const node = options.node ?? report?.settings.node;
-    if (node === undefined) {
-      throw new HostError(
-        `the name of this Node is not known: ${fault}`,
-        "give it by --node, as `kubectl get nodes` shows it",
-      );
-    }
-    const settings = await passSettings(node, options, report, host);
-    progress.tell("comparing with the kernel");
-    const pass = await dryPass(node, settings, cluster, host);
-    if (typeof pass !== "string") return pass;
+async function planNode(options: PlanOptions, host: Host, tell: (what: string) => void): Promise<DryPass> {
+  tell("asking for the Nodes");
+  const { report, fault } = readReport(options.stateDir, host);
+  const cluster = await readCluster(nodesChoice(options, options.dataDir), report, host);
+  const node = options.node ?? report?.settings.node;
+  if (node === undefined) {
     throw new HostError(
-      `${pass}${cluster.fault === null || pass.includes(cluster.fault) ? "" : ` (${cluster.fault})`}`,
-      "name the Nodes by --nodes FILE or --kubeconfig FILE, and this Node by --node",
+      `the name of this Node is not known: ${fault}`,
+      "give it by --node, as `kubectl get nodes` shows it",
     );
-  } finally {
-    progress.close();
   }
+  const settings = await passSettings(node, options, report, host);
+  tell("comparing with the kernel");
+  const pass = await dryPass(node, settings, cluster, host);
+  if (typeof pass !== "string") return pass;
+  throw new HostError(
+    `${pass}${cluster.fault === null || pass.includes(cluster.fault) ? "" : ` (${cluster.fault})`}`,
+    "name the Nodes by --nodes FILE or --kubeconfig FILE, and this Node by --node",
+  );
 }
 
 /** What this node's agent was started with; where none ever wrote it, what one would be started with here. */

@@ -1,6 +1,6 @@
 import { ask } from "../../../host/ask-http.ts";
 import { parseListen } from "../../../host/serve.ts";
-import { type Address, formatAddress } from "../../../net/address.ts";
+import { type Address, formatAddress, isLoopback } from "../../../net/address.ts";
 import type { ClusterNode } from "../../../net/node.ts";
 import { BRIEF_REPORT_PAGE } from "../../agent/listen.ts";
 import { parseReport, type ReadReport } from "../../agent/report.ts";
@@ -12,11 +12,6 @@ const AT_ONCE = 16;
 const ALL_MS = 60_000;
 /** A brief report names those peers alone that something is wrong with; a longer answer is something else. */
 const MOST_BYTES = 4 << 20;
-
-/** RFC 1122 §3.2.1.3, RFC 4291 §2.5.3. */
-function isLoopback({ family, value }: Address): boolean {
-  return family === 4 ? value >> 24n === 127n : value === 1n;
-}
 
 /** Whether agents of other nodes can be asked, by which port; else why not, and how they could be. */
 export type AskingPort =

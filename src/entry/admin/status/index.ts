@@ -1,11 +1,11 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { HostError } from "../../../host/errors.ts";
 import type { Host } from "../../../host/machine.ts";
 import { TUNNEL_NAMES } from "../../../topology/tunnel.ts";
 import { type AgentReport, type ReadReport, readReport } from "../../agent/report.ts";
-import { createCommand, FAILED, runCommand } from "../../output/command.ts";
+import { createCommand, FAILED, runAction } from "../../output/command.ts";
 import { formatJson } from "../../output/json.ts";
-import { createProgress, type Progress } from "../../output/progress.ts";
+import { withProgress } from "../../output/progress.ts";
 import type { Screen } from "../../output/screen.ts";
 import { VERSION } from "../../version.ts";
 import { readCluster } from "../nodes.ts";
@@ -16,6 +16,7 @@ import {
   type NodesOptions,
   nodesChoice,
   type PlaceOptions,
+  parsePort,
 } from "../options.ts";
 import { askAgents, chooseAskingPort } from "./ask.ts";
 import { describeCluster } from "./cluster.ts";
@@ -55,18 +56,14 @@ export function createStatusCommand(): Command {
 }
 
 /** `minicni status`: returns the exit code: 0 all well, 1 something is wrong, 2 it failed or was misused. */
-export async function runStatus(args: readonly string[], host: Host, screen: Screen): Promise<number> {
-  let exitCode: number = FAILED;
-  const command = createStatusCommand().action(async (options: StatusOptions) => {
-    if (options.cluster !== true && (options.faulty === true || options.port !== undefined)) {
+export function runStatus(args: readonly string[], host: Host, screen: Screen): Promise<number> {
+  const command = createStatusCommand();
+  return runAction<StatusOptions>(command, args, host, screen, (options) => {
+    if (options.cluster === true) return showCluster(options, host, screen);
+    if (options.faulty === true || options.port !== undefined)
       command.error("--faulty and --port are for --cluster", { exitCode: FAILED });
-    }
-    exitCode =
-      options.cluster === true
-        ? await showCluster(options, host, screen)
-        : await showNode(options, host, screen);
+    return showNode(options, host, screen);
   });
-  return (await runCommand(command, args, host, screen)) ?? exitCode;
 }
 
 async function showNode(options: StatusOptions, host: Host, screen: Screen): Promise<number> {
@@ -79,21 +76,18 @@ async function showNode(options: StatusOptions, host: Host, screen: Screen): Pro
 }
 
 async function showCluster(options: StatusOptions, host: Host, screen: Screen): Promise<number> {
-  const progress = createProgress(screen);
-  try {
-    return await lookAtCluster(options, host, screen, progress);
-  } finally {
-    progress.close();
-  }
+  const { rows, self, words } = await withProgress(screen, (tell) => lookAtCluster(options, host, tell));
+  const isFaultyOnly = options.faulty === true;
+  const shown = isFaultyOnly ? rows.filter(({ wrong }) => wrong.length > 0) : rows;
+  if (options.json === true) {
+    const head = { takenAt: new Date().toISOString(), minicni: VERSION, node: self, ...words };
+    screen.print(formatJson("status --cluster", { ...head, total: rows.length, nodes: shown }));
+  } else screen.print(formatCluster(printable(rows), printable({ ...words, isFaultyOnly }), screen));
+  return rows.some(({ wrong }) => wrong.length > 0) ? 1 : 0;
 }
 
-async function lookAtCluster(
-  options: StatusOptions,
-  host: Host,
-  screen: Screen,
-  progress: Progress,
-): Promise<number> {
-  progress.tell("asking for the Nodes");
+async function lookAtCluster(options: StatusOptions, host: Host, tell: (what: string) => void) {
+  tell("asking for the Nodes");
   const own = await readOwn(options.stateDir, host);
   const { report } = own;
   const cluster = await readCluster(nodesChoice(options, options.dataDir), report, host);
@@ -107,22 +101,14 @@ async function lookAtCluster(
   const asking = chooseAskingPort(options.port ?? null, report?.settings.listen ?? null);
   const { nodes } = cluster.snapshot;
   const others = nodes.filter(({ name }) => name !== self);
-  const tell = (done: number) => progress.tell(`asking agents: ${done} of ${others.length}`);
+  const tellDone = (done: number) => tell(`asking agents: ${done} of ${others.length}`);
   const answers: Map<string, ReadReport> =
-    asking.port === null ? new Map() : await askAgents(others, asking.port, tell);
+    asking.port === null ? new Map() : await askAgents(others, asking.port, tellDone);
   if (self !== null) answers.set(self, own.answer);
   const view = { cluster, self, report: own.answer.report, destinations: observeWays(host), answers };
-  const rows = describeCluster(view);
-  progress.close();
   const { source, isLive, fault } = cluster;
   const words = { source: source ?? "nowhere", isLive, fault, notAsked: asking.why };
-  const isFaultyOnly = options.faulty === true;
-  const shown = isFaultyOnly ? rows.filter(({ wrong }) => wrong.length > 0) : rows;
-  if (options.json === true) {
-    const head = { takenAt: new Date().toISOString(), minicni: VERSION, node: self, ...words };
-    screen.print(formatJson("status --cluster", { ...head, total: rows.length, nodes: shown }));
-  } else screen.print(formatCluster(printable(rows), printable({ ...words, isFaultyOnly }), screen));
-  return rows.some(({ wrong }) => wrong.length > 0) ? 1 : 0;
+  return { rows: describeCluster(view), self, words };
 }
 
 /** What our own agent last said, and what it would answer: an ended one nothing, and its ways may be others by now. */
@@ -151,10 +137,4 @@ function observeWays(host: Host): Map<string, "direct" | "tunnel"> | null {
   } catch {
     return null;
   }
-}
-
-function parsePort(text: string): number {
-  const port = Number(text);
-  if (/^[0-9]+$/.test(text) && port >= 1 && port <= 65535) return port;
-  throw new InvalidArgumentError("wanted a port, from 1 to 65535.");
 }

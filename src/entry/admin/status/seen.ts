@@ -28,9 +28,6 @@ export interface SeenLink {
 /** One range set of one network. */
 export type SeenRange = { readonly network: string } & RangeUse;
 
-/** A repair as a report has it. */
-export type SeenRepair = AgentReport["repairs"][number];
-
 /** A route to a peer that should be there, and is not. */
 export interface MissingRoute {
   readonly peer: string;

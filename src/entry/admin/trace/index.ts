@@ -3,12 +3,13 @@ import { InvalidArgumentError, Option } from "commander";
 import { HostError } from "../../../host/errors.ts";
 import type { Host } from "../../../host/machine.ts";
 import { untilInterrupted } from "../../interrupt.ts";
-import { createCommand, FAILED, runCommand } from "../../output/command.ts";
+import { createCommand, runAction } from "../../output/command.ts";
+import { FOLDERS } from "../../output/folders.ts";
 import { formatJson } from "../../output/json.ts";
-import { createProgress } from "../../output/progress.ts";
+import { withProgress } from "../../output/progress.ts";
 import type { Screen } from "../../output/screen.ts";
 import { VERSION } from "../../version.ts";
-import { addJsonOption, folder } from "../options.ts";
+import { addJsonOption } from "../options.ts";
 import { chooseNetwork, type ProbeNetwork } from "../probe-network.ts";
 import { requireRoot, withProbePod } from "../probe-pod.ts";
 import type { TraceReport } from "./report.ts";
@@ -43,8 +44,8 @@ export function createTraceCommand(): Command {
   ]);
   return addJsonOption(command)
     .option("--config <file>", "network configuration (default: the one that a runtime takes)")
-    .addOption(folder("--conf-dir <folder>", "network configurations", "MINICNI_CONF_DIR", "/etc/cni/net.d"))
-    .addOption(folder("--bin-dir <folder>", "plugins", "MINICNI_BIN_DIR", "/opt/cni/bin"))
+    .addOption(FOLDERS.conf())
+    .addOption(FOLDERS.bin())
     .option("--simulate", "in namespaces of its own")
     .addOption(new Option("--count <number>", "so many times").default(1).argParser(parseCount))
     .option("--each", "run the steps of a plan one by one, to time each")
@@ -58,22 +59,20 @@ export function createTraceCommand(): Command {
 }
 
 /** `minicni trace`: returns the exit code: 0 all verbs went well, 1 one failed, 2 the trace itself failed or was misused. */
-export async function runTrace(
+export function runTrace(
   args: readonly string[],
   host: Host,
   self: readonly string[],
   screen: Screen,
 ): Promise<number> {
-  let exitCode: number = FAILED;
-  const command = createTraceCommand().action(async (options: TraceOptions) => {
+  return runAction<TraceOptions>(createTraceCommand(), args, host, screen, (options) => {
     requireRoot("trace makes a network namespace and a pod in it");
-    exitCode = await untilInterrupted(host, async () => {
-      const report = await trace(options, self, host, screen);
+    return untilInterrupted(host, async () => {
+      const report = await withProgress(screen, (tell) => trace(options, self, host, tell));
       screen.print(options.json === true ? formatJson("trace", { ...report }) : formatTrace(report, screen));
       return isWell(report) ? 0 : 1;
     });
   });
-  return (await runCommand(command, args, host, screen)) ?? exitCode;
 }
 
 function isWell({ runs, served }: TraceReport): boolean {
@@ -85,46 +84,41 @@ async function trace(
   options: TraceOptions,
   self: readonly string[],
   host: Host,
-  screen: Screen,
+  tell: (what: string) => void,
 ): Promise<TraceReport> {
   const { count, binDir, confDir } = options;
   const file = options.config ?? null;
   const isEach = options.each === true;
-  const progress = createProgress(screen);
-  try {
-    if (options.simulate === true) {
-      const network = file === null ? networkOrNull(confDir, host) : chooseNetwork({ file, confDir }, host);
-      progress.tell(`${count === 1 ? "a run" : `${count} runs`} in a namespace`);
-      return await simulate({ network, count, isEach }, self, host);
-    }
-    const network = chooseNetwork({ file, confDir }, host);
-    const cniVersion = network.version;
-    const place = options.served === true ? findServed(binDir, host) : null;
-    const made = { purpose: "trace", network, binDir, sandbox: options.sandbox ?? null };
-    return await withProbePod(made, host, async (pod) => {
-      const runs = await traceRuns(pod, { count, isEach, cniVersion }, progress.tell);
-      progress.tell("calls of the program");
-      const served =
-        place === null || typeof place === "string"
-          ? null
-          : await timeServed(pod, place, { count, cniVersion }, host);
-      return {
-        minicni: VERSION,
-        isSimulated: false,
-        config: network.file,
-        network: network.name,
-        cniVersion,
-        others: [...network.others],
-        containerId: pod.containerId,
-        isEach,
-        runs,
-        served,
-        notServed: typeof place === "string" ? place : null,
-      };
-    });
-  } finally {
-    progress.close();
+  if (options.simulate === true) {
+    const network = file === null ? networkOrNull(confDir, host) : chooseNetwork({ file, confDir }, host);
+    tell(`${count === 1 ? "a run" : `${count} runs`} in a namespace`);
+    return await simulate({ network, count, isEach }, self, host);
   }
+  const network = chooseNetwork({ file, confDir }, host);
+  const cniVersion = network.version;
+  const place = options.served === true ? findServed(binDir, host) : null;
+  const made = { purpose: "trace", network, binDir, sandbox: options.sandbox ?? null };
+  return await withProbePod(made, host, async (pod) => {
+    const runs = await traceRuns(pod, { count, isEach, cniVersion }, tell);
+    tell("calls of the program");
+    const served =
+      place === null || typeof place === "string"
+        ? null
+        : await timeServed(pod, place, { count, cniVersion }, host);
+    return {
+      minicni: VERSION,
+      isSimulated: false,
+      config: network.file,
+      network: network.name,
+      cniVersion,
+      others: [...network.others],
+      containerId: pod.containerId,
+      isEach,
+      runs,
+      served,
+      notServed: typeof place === "string" ? place : null,
+    };
+  });
 }
 
 /** What a runtime would take; null: nothing of ours is there to go by. */

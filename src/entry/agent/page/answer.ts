@@ -1,5 +1,5 @@
 import { type HttpAnswer, type ListenAddress, PLAIN_TEXT } from "../../../host/serve.ts";
-import { type Address, parseAddress } from "../../../net/address.ts";
+import { isLoopback, parseAddress } from "../../../net/address.ts";
 import { createDocument, SAFE_HEADERS } from "./document.ts";
 
 /** What the page shows, each as the JSON that is answered. */
@@ -51,9 +51,4 @@ export function isOwnName(host: string | null): boolean {
   if (v6 === undefined && /^localhost\.?$/i.test(name)) return true;
   const address = parseAddress(v6 ?? name);
   return address !== null && address.family === (v6 === undefined ? 4 : 6) && isLoopback(address);
-}
-
-/** 127.0.0.0/8 (RFC 1122 §3.2.1.3) and ::1 (RFC 4291 §2.5.3). */
-function isLoopback(address: Address): boolean {
-  return address.family === 4 ? address.value >> 24n === 127n : address.value === 1n;
 }

@@ -1,7 +1,7 @@
 import type { Cidrs } from "../../../doctor/sections/cidrs.ts";
 import type { Host } from "../../../host/machine.ts";
-import { formatAddress, parseAddress } from "../../../net/address.ts";
-import { formatPrefix, type Prefix, parsePrefix } from "../../../net/prefix.ts";
+import { formatAddress, isLoopback, parseAddress } from "../../../net/address.ts";
+import { formatPrefix, parsePrefix } from "../../../net/prefix.ts";
 import type { DoctorContext } from "./context.ts";
 import { isOwnLink, ownBridges } from "./network-view.ts";
 import { readOptionalFile } from "./optional-file.ts";
@@ -72,7 +72,7 @@ function prefixesOf(context: DoctorContext) {
   const found = context.host.links().flatMap(({ name, index }) =>
     context.host
       .addresses(index)
-      .filter(({ linkLocal, prefix }) => !linkLocal && !isLoopback(prefix))
+      .filter(({ linkLocal, prefix }) => !linkLocal && !isLoopback(prefix.address))
       .map(({ prefix }) => ({ name, prefix: formatPrefix(prefix), address: formatAddress(prefix.address) })),
   );
   const plain = ({ name, prefix }: { name: string; prefix: string }) => ({ name, prefix });
@@ -83,10 +83,6 @@ function prefixesOf(context: DoctorContext) {
       .filter(({ name }) => name === IPVS_LINK)
       .map(({ name, address }) => ({ address, from: `${name} of kube-proxy` })),
   };
-}
-
-function isLoopback({ address: { family, value } }: Prefix): boolean {
-  return family === 4 ? value >> 24n === 127n : value === 1n;
 }
 
 /** The cluster addresses of services in kube-proxy's rules; none where it has none, or they can't be read. */

@@ -1,13 +1,7 @@
 import { OTHER_NETWORKS } from "../../../doctor/other-networks.ts";
 import type { CniConfigs } from "../../../doctor/sections/cni-configs.ts";
 import { messageOf } from "../../../host/errors.ts";
-import {
-  hasPlainIptables,
-  isFamilyThere,
-  isTableThere,
-  namedVariants,
-  plainVariant,
-} from "../../../host/iptables.ts";
+import { isFamilyThere, isTableThere } from "../../../host/iptables.ts";
 import { observeProcesses } from "../../../host/processes.ts";
 import { FAMILIES, type Family } from "../../../net/address.ts";
 import { formatPrefix } from "../../../net/prefix.ts";
@@ -18,8 +12,8 @@ import { configFiles } from "../../../topology/conflist.ts";
 import { readConfigs } from "../../read.ts";
 import { type DoctorContext, Unseen } from "./context.ts";
 import { placeOf } from "./place.ts";
+import { askOnce, iptablesVariants, nftTables } from "./rules.ts";
 
-const TIMEOUT_MS = 15_000;
 /** Those that every node has, and no pod. */
 const OF_HOST = /^(systemd|kubelet|containerd|crio|k3s-(server|agent))$/;
 /** The tables that any of them has chains in. */
@@ -79,18 +73,15 @@ function faultOf(text: string | null): string {
   }
 }
 
-async function readChains({ host }: DoctorContext, unseen: string[]): Promise<CniConfigs["chains"]> {
-  const named = namedVariants(host);
-  if (named.length === 0 && !hasPlainIptables(host)) return [];
-  const variants = named.length > 0 ? named : [undefined];
+async function readChains(context: DoctorContext, unseen: string[]): Promise<CniConfigs["chains"]> {
+  const { host } = context;
   const found: CniConfigs["chains"] = [];
-  for (const variant of variants) {
-    const kind = variant ?? (await plainVariant(host));
+  for (const { variant, kind } of await iptablesVariants(host)) {
     for (const family of FAMILIES.filter((each) => isFamilyThere(host, each))) {
       const program = iptablesProgram(family, variant);
       for (const table of tablesThere(host, family, kind, program, unseen)) {
         const argv = [iptablesProgram(family, variant, "save"), "-t", table];
-        const { exitCode, stdout, stderr } = await host.spawn({ argv, timeoutMs: TIMEOUT_MS });
+        const { exitCode, stdout, stderr } = await askOnce(context, argv);
         if (exitCode !== 0) {
           unseen.push(`chains of ${program}: ${stderr.trim().split("\n")[0] ?? ""}`);
           break;
@@ -104,15 +95,11 @@ async function readChains({ host }: DoctorContext, unseen: string[]): Promise<Cn
   return found;
 }
 
-async function readTables({ host }: DoctorContext, unseen: string[]): Promise<string[]> {
-  if (host.findProgram("nft") === null) return [];
-  const { exitCode, stdout, stderr } = await host.spawn({
-    argv: ["nft", "list", "tables"],
-    timeoutMs: TIMEOUT_MS,
-  });
-  if (exitCode !== 0) unseen.push(`tables of nftables: ${stderr.trim().split("\n")[0] ?? ""}`);
-  const names = [...stdout.matchAll(/^table (.+)$/gm)].map(([, name = ""]) => name);
-  return names.filter((name) => OTHER_NETWORKS.some(({ tables }) => tables?.test(name)));
+async function readTables(context: DoctorContext, unseen: string[]): Promise<string[]> {
+  const found = await nftTables(context);
+  if (found === null) return [];
+  if (found.exitCode !== 0) unseen.push(`tables of nftables: ${found.stderr.trim().split("\n")[0] ?? ""}`);
+  return found.names.filter((name) => OTHER_NETWORKS.some(({ tables }) => tables?.test(name)));
 }
 
 function readRoutes({ host }: DoctorContext, devs: ReadonlyMap<number, string>): CniConfigs["routes"] {

@@ -1,15 +1,7 @@
 import { DEFAULT_BRIDGE } from "../../../cni/config.ts";
 import type { Firewall } from "../../../doctor/sections/firewall.ts";
 import { messageOf } from "../../../host/errors.ts";
-import {
-  chooseVariant,
-  hasPlainIptables,
-  isFamilyThere,
-  isTableThere,
-  namedVariants,
-  observeChain,
-  plainVariant,
-} from "../../../host/iptables.ts";
+import { chooseVariant, isFamilyThere, isTableThere, observeChain } from "../../../host/iptables.ts";
 import { FAMILIES } from "../../../net/address.ts";
 import { mergePrefixes } from "../../../net/merge.ts";
 import { formatPrefix, networkOf, type Prefix, parsePrefix } from "../../../net/prefix.ts";
@@ -20,6 +12,7 @@ import { targetOf } from "../../../topology/iptables-rules.ts";
 import { FORWARD_CHAIN } from "../../../topology/node-rules.ts";
 import { observeForeignTables } from "../../agent/forward-blocks.ts";
 import { type DoctorContext, readNumber } from "./context.ts";
+import { iptablesVariants, nftTables } from "./rules.ts";
 
 type Chain = Firewall["iptables"][number]["chains"][number];
 
@@ -104,7 +97,9 @@ async function readIptables(context: DoctorContext, unseen: string[]): Promise<F
   const { host, agent } = context;
   const chosen = agent?.rules.variant ?? (await chooseVariant(host)).variant;
   const found: Firewall["iptables"] = [];
-  for (const { variant, kind } of await variantsOf(host)) {
+  const variants = await iptablesVariants(host);
+  if (variants.length === 0) throw new Error("no iptables on the PATH");
+  for (const { variant, kind } of variants) {
     for (const family of FAMILIES) {
       if (!isFamilyThere(host, family) || !isTableThere(host, family, kind, "filter")) continue;
       const program = iptablesProgram(family, variant);
@@ -114,14 +109,6 @@ async function readIptables(context: DoctorContext, unseen: string[]): Promise<F
     }
   }
   return found;
-}
-
-/** `kind`: which one the plain programs are, where there are no others. Throws where there is no iptables. */
-async function variantsOf(host: DoctorContext["host"]) {
-  const named = namedVariants(host);
-  if (named.length > 0) return named.map((variant) => ({ variant, kind: variant }));
-  if (!hasPlainIptables(host)) throw new Error("no iptables on the PATH");
-  return [{ variant: undefined, kind: await plainVariant(host) }];
 }
 
 /** FORWARD first; then those that its rules lead to, as far as packets come before our own chain. */
@@ -154,15 +141,14 @@ async function readChains({ host }: DoctorContext, program: string): Promise<Cha
 const BUILT_IN = /^(ACCEPT|DROP|REJECT|RETURN|LOG|NFLOG|MARK|CONNMARK|TCPMSS|NFQUEUE|QUEUE)$/;
 
 /** By a chain that it always has, a short one (iptables and IPVS), or its table of nftables. */
-async function seesProxy({ host }: DoctorContext): Promise<boolean> {
-  for (const { variant, kind } of await variantsOf(host).catch(() => [])) {
+async function seesProxy(context: DoctorContext): Promise<boolean> {
+  const { host } = context;
+  for (const { variant, kind } of await iptablesVariants(host).catch(() => [])) {
     for (const family of FAMILIES) {
       if (!isFamilyThere(host, family) || !isTableThere(host, family, kind, "nat")) continue;
       const rules = await observeChain(host, family, variant, "nat", "KUBE-POSTROUTING").catch(() => null);
       if (rules !== null) return true;
     }
   }
-  if (host.findProgram("nft") === null) return false;
-  const { stdout } = await host.spawn({ argv: ["nft", "list", "tables"], timeoutMs: TIMEOUT_MS });
-  return /^table (ip|ip6) kube-proxy$/m.test(stdout);
+  return (await nftTables(context))?.names.some((name) => /^(ip|ip6) kube-proxy$/.test(name)) ?? false;
 }

@@ -7,13 +7,13 @@ import {
   readLedger,
   staleTargets,
 } from "../../../host/host-port-claims.ts";
-import { isFamilyThere, isTableThere, namedVariants, plainVariant } from "../../../host/iptables.ts";
+import { isFamilyThere, isTableThere } from "../../../host/iptables.ts";
 import type { Host } from "../../../host/machine.ts";
 import { readRecord } from "../../../host/records.ts";
 import { FAMILIES, formatAddress } from "../../../net/address.ts";
 import { hostVethName } from "../../../net/ifname.ts";
 import { iptablesProgram } from "../../../plan/format.ts";
-import type { IptablesVariant, Plan } from "../../../plan/step.ts";
+import type { Plan } from "../../../plan/step.ts";
 import {
   PORTMAP_CHAIN,
   PORTMAP_TABLE,
@@ -30,6 +30,7 @@ import {
 } from "../../host-ports/ledger.ts";
 import { planSettle } from "../../host-ports/settle.ts";
 import type { DoctorContext } from "./context.ts";
+import { iptablesVariants } from "./rules.ts";
 
 const TIMEOUT_MS = 15_000;
 /** Seconds for the xtables lock. */
@@ -138,9 +139,8 @@ function linesOf(plan: Plan): HostPorts["changes"] {
 /** The portmap plugin's rules of every iptables and of nftables. */
 async function observePortmap(unseen: string[], host: Host): Promise<HostPorts["others"]> {
   const found: HostPorts["others"] = [];
-  for (const variant of await variantsOf(host)) {
+  for (const { variant, kind } of await iptablesVariants(host)) {
     for (const family of FAMILIES) {
-      const kind = variant ?? (await plainVariant(host));
       if (!isFamilyThere(host, family) || !isTableThere(host, family, kind, "nat")) continue;
       const program = iptablesProgram(family, variant);
       const argv = [program, "-w", LOCK_WAIT_S, "-t", "nat", "-S"];
@@ -162,11 +162,4 @@ async function observePortmap(unseen: string[], host: Host): Promise<HostPorts["
     found.push(...portmapNftRules(stdout, family).map((rule) => ({ program: "nft", family, ...rule })));
   }
   return found;
-}
-
-/** Undefined: the plain programs, where there are no others. */
-async function variantsOf(host: Host): Promise<(IptablesVariant | undefined)[]> {
-  const named = namedVariants(host);
-  if (named.length > 0) return named;
-  return host.findProgram(iptablesProgram(4)) === null ? [] : [undefined];
 }

@@ -1,13 +1,12 @@
 import { isPolicyProgram, isPolicyTable } from "../../../doctor/policy-engines.ts";
 import type { Policies } from "../../../doctor/sections/policies.ts";
-import type { Host } from "../../../host/machine.ts";
 import { observeProcesses } from "../../../host/processes.ts";
 import { openConnection } from "../../../kube/connection.ts";
 import { askPolicies } from "../../../kube/policies.ts";
 import type { DoctorContext } from "./context.ts";
+import { nftTables } from "./rules.ts";
 
 const API_TIMEOUT_MS = 5_000;
-const NFT_TIMEOUT_MS = 15_000;
 
 /** Whether the cluster has NetworkPolicies, and who of those that no other section knows would enforce them. */
 export async function collectPolicies(context: DoctorContext): Promise<Policies> {
@@ -17,7 +16,7 @@ export async function collectPolicies(context: DoctorContext): Promise<Policies>
     count: answer.count,
     example: answer.example,
     unasked: answer.fault,
-    tables: await readTables(context.host),
+    tables: await readTables(context),
     programs: [...new Set(programs.filter(isPolicyProgram))],
   };
 }
@@ -33,10 +32,7 @@ async function askApi(
   return askPolicies(openConnection({ kubeconfig, env }), API_TIMEOUT_MS);
 }
 
-async function readTables(host: Pick<Host, "spawn" | "findProgram">): Promise<string[] | null> {
-  if (host.findProgram("nft") === null) return null;
-  const argv = ["nft", "list", "tables"];
-  const { exitCode, stdout } = await host.spawn({ argv, timeoutMs: NFT_TIMEOUT_MS });
-  if (exitCode !== 0) return null;
-  return [...stdout.matchAll(/^table (.+)$/gm)].map(([, name = ""]) => name).filter(isPolicyTable);
+async function readTables(context: DoctorContext): Promise<string[] | null> {
+  const found = await nftTables(context);
+  return found === null || found.exitCode !== 0 ? null : found.names.filter(isPolicyTable);
 }

@@ -7,6 +7,7 @@ import { iptablesProgram } from "../../../plan/format.ts";
 import type { IptablesVariant } from "../../../plan/step.ts";
 import type { DoctorContext } from "./context.ts";
 import { isInPod } from "./place.ts";
+import { askOnce } from "./rules.ts";
 
 /** How each program tells its version. */
 const LOOKED_FOR = [
@@ -20,12 +21,13 @@ const OURS = /^:(MINICNI-[A-Z]+)(?= |-)/;
 const TIMEOUT_MS = 20_000;
 
 /** The programs on the PATH, and what is in which iptables. */
-export async function collectPrograms({ host, agent }: DoctorContext): Promise<Programs> {
+export async function collectPrograms(context: DoctorContext): Promise<Programs> {
+  const { host, agent } = context;
   const unseen: string[] = [];
   const found = await Promise.all(LOOKED_FOR.map(([name, flag]) => observeProgram(name, flag, host)));
   const hasPlain = found.some(({ name, path }) => name === "iptables" && path !== null);
   const variants = await Promise.all(
-    namedVariants(host).map((variant) => observeVariant(variant, host, unseen)),
+    namedVariants(host).map((variant) => observeVariant(variant, context, unseen)),
   );
   return {
     found,
@@ -52,9 +54,10 @@ async function observeProgram(name: string, flag: string, host: Host): Promise<P
 
 async function observeVariant(
   variant: IptablesVariant,
-  host: Host,
+  context: DoctorContext,
   unseen: string[],
 ): Promise<Programs["variants"][number]> {
+  const { host } = context;
   const kube = new Set<string>();
   const ours = new Set<string>();
   const families = new Set<Family>();
@@ -65,7 +68,7 @@ async function observeVariant(
       const argv = [iptablesProgram(family, variant, "save"), "-t", table];
       try {
         if (!isTableThere(host, family, variant, table)) continue;
-        const { exitCode, stdout, stderr } = await host.spawn({ argv, timeoutMs: TIMEOUT_MS });
+        const { exitCode, stdout, stderr } = await askOnce(context, argv);
         if (exitCode !== 0) unseen.push(`\`${argv.join(" ")}\`: ${stderr.trim()}`);
         // iptables-nft prints nothing of a table in which somebody else has rules that it can't say.
         if (/^# Table .* incompatible/m.test(stdout))

@@ -1,20 +1,8 @@
 import { FFIType, ptr } from "bun:ffi";
 import type { Address, Family } from "../net/address.ts";
 import { HOST, type NetnsPath } from "../plan/step.ts";
-import {
-  AF,
-  ECONNREFUSED,
-  EMSGSIZE,
-  encodeEnd,
-  HEADERS,
-  IPV6_DONTFRAG,
-  MTU_DISCOVER,
-  PMTUDISC_PROBE,
-  SO_ERROR,
-  SOCK,
-  SOL_SOCKET,
-} from "./datagram.ts";
 import { libc, openLibc } from "./libc.ts";
+import { encodeAddress } from "./netlink/message.ts";
 import { inNetns } from "./netns.ts";
 
 const CALLS = {
@@ -25,6 +13,22 @@ const CALLS = {
   connect: { args: [FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
 } as const;
 
+/** Constants of Linux (socket.h, in.h, in6.h, errno.h); the same on all architectures we build for. */
+const AF = { 4: 2, 6: 10 } as const;
+/** SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC. */
+const SOCK = 2 | 0o4000 | 0o2000000;
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+/** IP_MTU_DISCOVER of IPPROTO_IP, IPV6_MTU_DISCOVER of IPPROTO_IPV6. */
+const MTU_DISCOVER = { 4: [0, 10], 6: [41, 23] } as const;
+/** Sets DF and asks neither the route nor what was learned of the path: each packet leaves whole (ip(7)). */
+const PMTUDISC_PROBE = 3;
+/** Without it the sender itself would cut what is larger than its link (RFC 3542 §11.2). */
+const IPV6_DONTFRAG = [41, 62] as const;
+const EMSGSIZE = 90;
+const ECONNREFUSED = 111;
+/** Bytes of IP and UDP header (RFC 791, 8200, 768). */
+const HEADERS = { 4: 20 + 8, 6: 40 + 8 } as const;
 /** IP_MTU of IPPROTO_IP, IPV6_MTU of IPPROTO_IPV6. */
 const PATH_MTU = { 4: [0, 14], 6: [41, 24] } as const;
 /** IP_RECVERR, IPV6_RECVERR: without it "network unreachable" is not told to a socket (icmp_err_convert of net/ipv4/icmp.c). */
@@ -161,4 +165,15 @@ function readOption(fd: number, [level, name]: readonly [number, number]): numbe
   const word = new Int32Array(new ArrayBuffer(4));
   const length = Uint32Array.of(4);
   return calls().getsockopt(fd, level, name, ptr(word), ptr(length)) === 0 ? (word[0] ?? 0) : 0;
+}
+
+/** struct sockaddr_in (16 bytes) or sockaddr_in6 (28): family in the machine's order, port and address in the network's. */
+function encodeEnd(address: Address, port: number): Uint8Array {
+  const { family } = address;
+  const bytes = new Uint8Array(family === 4 ? 16 : 28);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, AF[family], true);
+  view.setUint16(2, port);
+  bytes.set(encodeAddress(address), family === 4 ? 4 : 8);
+  return bytes;
 }

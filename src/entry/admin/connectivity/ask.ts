@@ -1,4 +1,5 @@
 import type { Host } from "../../../host/machine.ts";
+import { CLOSED_PORTS } from "../../../host/path-probe.ts";
 import { askReach, type Reach } from "../../../host/reach.ts";
 import { type Address, formatAddress } from "../../../net/address.ts";
 import { HOST, type NetnsPath } from "../../../plan/step.ts";
@@ -12,8 +13,6 @@ export interface Asked {
   readonly full: Reach | null;
 }
 
-/** Closed nearly everywhere: the first port of traceroute, and discard (RFC 863). */
-const PORTS = [33434, 9] as const;
 const SMALL_BYTES = 100;
 /** Of each of two tries. */
 const ANSWER_MS = 400;
@@ -38,7 +37,13 @@ export async function askQuestion(question: Question, pod: NetnsPath, host: Host
 
 /** By the refusal of a datagram, which needs nothing; where nobody refuses, as behind a firewall, by `ping` as well. */
 async function askTwice(address: Address, packetBytes: number, netns: NetnsPath, host: Host): Promise<Reach> {
-  const [first, second] = PORTS.map((port) => ({ address, port, packetBytes, timeoutMs: ANSWER_MS, netns }));
+  const [first, second] = CLOSED_PORTS.map((port) => ({
+    address,
+    port,
+    packetBytes,
+    timeoutMs: ANSWER_MS,
+    netns,
+  }));
   if (first === undefined || second === undefined) return { kind: "silent" };
   host.deadline.check(`probing ${formatAddress(address)}`);
   const beganAt = performance.now();
